@@ -1,0 +1,70 @@
+//! Configuration of the `router` filter: which models there are, and where each one's requests go.
+
+use core::num::NonZeroU32;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ModelName, Name};
+
+/// Configuration of the `router` filter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The models that users may ask for.
+    pub models: Vec<Model>,
+    /// Whether `auth` stands before this filter.
+    #[serde(default)]
+    pub identity: Identity,
+    /// The largest request body in bytes; more is answered 413. Default 32 MiB.
+    #[serde(default = "default_body_bytes")]
+    pub body_bytes: NonZeroU32,
+    /// The largest part of a body in bytes that is held while its model is not yet known; more is answered
+    /// 413. Keep it at or below the `request_body_buffer_limit` of the virtual host. Default 1 MiB.
+    #[serde(default = "default_held_body_bytes")]
+    pub held_body_bytes: NonZeroU32,
+}
+
+/// A model that users may ask for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// What a request's `model` says.
+    pub name: ModelName,
+    /// What the route table matches in [`crate::ROUTE_HEADER`].
+    pub route: Name,
+    /// The model's name at its upstream. Default the same name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream_model: Option<ModelName>,
+    /// `owned_by` in the list of models. Default `weir`.
+    #[serde(default = "default_owner")]
+    pub owned_by: String,
+    /// `created` in the list of models, in seconds since 1970. Default 0.
+    #[serde(default)]
+    pub created: u64,
+}
+
+/// Whether the router may believe that a caller has been identified.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Identity {
+    /// A request without the grant that `auth` publishes is refused.
+    #[default]
+    Required,
+    /// Nobody is identified; every caller may use every model.
+    None,
+}
+
+fn default_body_bytes() -> NonZeroU32 {
+    NonZeroU32::MIN.saturating_add(32 * 1024 * 1024 - 1)
+}
+
+fn default_held_body_bytes() -> NonZeroU32 {
+    NonZeroU32::MIN.saturating_add(1024 * 1024 - 1)
+}
+
+fn default_owner() -> String {
+    "weir".into()
+}
