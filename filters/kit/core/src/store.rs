@@ -1,0 +1,105 @@
+//! The store that all workers of a proxy share.
+
+/// Data shared by all workers, changed by compare-and-swap.
+///
+/// Nothing in it expires, so a filter bounds its keys by its configuration.
+pub trait SharedStore {
+    /// Reads an entry.
+    fn get(&self, key: &str) -> Result<Option<Entry>, StoreError>;
+
+    /// Writes an entry; with `expected`, only if nobody wrote since it was read.
+    fn set(&self, key: &str, value: &[u8], expected: Option<Cas>) -> Result<(), StoreError>;
+}
+
+/// An entry as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The value.
+    pub value: Vec<u8>,
+    /// Which writing of the key this is.
+    pub cas: Cas,
+}
+
+/// Which writing of a key was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cas(pub u32);
+
+/// Why the store did not do it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreError {
+    /// Another worker wrote first.
+    Stale,
+    /// The proxy refused.
+    Unavailable,
+}
+
+/// Reads, changes and writes one entry, again when another worker wrote in between, a bounded number of times.
+///
+/// The first writing of a key cannot lose to another first writing; a proxy has no create-if-absent.
+pub fn update(
+    store: &dyn SharedStore,
+    key: &str,
+    change: impl Fn(Option<&[u8]>) -> Vec<u8>,
+) -> Result<Vec<u8>, StoreError> {
+    for _ in 0..MAX_TRIES {
+        let entry = store.get(key)?;
+        let value = change(entry.as_ref().map(|entry| entry.value.as_slice()));
+        match store.set(key, &value, entry.map(|entry| entry.cas)) {
+            Ok(()) => return Ok(value),
+            Err(StoreError::Stale) => {}
+            Err(StoreError::Unavailable) => return Err(StoreError::Unavailable),
+        }
+    }
+    Err(StoreError::Stale)
+}
+
+const MAX_TRIES: u32 = 10;
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::testing::MemStore;
+
+    /// A store in which another worker writes before each of the first `rivals` writes.
+    struct Contended {
+        store: MemStore,
+        rivals: Cell<u32>,
+    }
+
+    impl SharedStore for Contended {
+        fn get(&self, key: &str) -> Result<Option<Entry>, StoreError> {
+            self.store.get(key)
+        }
+
+        fn set(&self, key: &str, value: &[u8], expected: Option<Cas>) -> Result<(), StoreError> {
+            if let Some(left) = self.rivals.get().checked_sub(1) {
+                self.rivals.set(left);
+                self.store.set(key, b"10", None)?;
+            }
+            self.store.set(key, value, expected)
+        }
+    }
+
+    fn add_one(value: Option<&[u8]>) -> Vec<u8> {
+        let number: u32 = value.map_or(0, |value| str::from_utf8(value).unwrap().parse().unwrap());
+        number.saturating_add(1).to_string().into_bytes()
+    }
+
+    #[test]
+    fn an_update_that_loses_starts_from_the_winner() {
+        let contended = Contended { store: MemStore::default(), rivals: Cell::new(0) };
+        assert_eq!(update(&contended, "n", add_one), Ok(b"1".to_vec()));
+        contended.rivals.set(2);
+        assert_eq!(update(&contended, "n", add_one), Ok(b"11".to_vec()));
+    }
+
+    #[test]
+    fn an_update_that_always_loses_gives_up() {
+        let contended = Contended { store: MemStore::default(), rivals: Cell::new(0) };
+        update(&contended, "n", add_one).unwrap();
+        contended.rivals.set(u32::MAX);
+        assert_eq!(update(&contended, "n", add_one), Err(StoreError::Stale));
+    }
+}
