@@ -139,7 +139,8 @@ impl<'a> Cx<'a> {
         self.effects.push(Effect::ReplaceBody(side, range, with.into()));
     }
 
-    /// Asks to be told about a part of the exchange.
+    /// Asks to be told about a part of the exchange. For the request's body that is at its head: what was held
+    /// before nobody asked is told with the next chunk only.
     pub fn read(&mut self, part: Part) {
         self.effects.push(Effect::Read(part));
     }

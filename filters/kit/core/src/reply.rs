@@ -16,14 +16,26 @@ pub struct Reply {
 }
 
 impl Reply {
+    /// A JSON answer.
+    pub fn json(
+        status: u16,
+        details: impl Into<Cow<'static, str>>,
+        body: impl Into<Cow<'static, [u8]>>,
+    ) -> Self {
+        let headers = vec![("content-type", Cow::Borrowed("application/json"))];
+        Self { status, details: details.into(), headers, body: body.into() }
+    }
+
+    /// The same answer with one more header field.
+    #[must_use]
+    pub fn with_header(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
     /// The answer to a request that met a fault of ours: 503, so that clients may try again.
     pub fn fault() -> Self {
-        Self {
-            status: 503,
-            details: Cow::Borrowed("weir_fault"),
-            headers: vec![("content-type", Cow::Borrowed("application/json"))],
-            body: Cow::Borrowed(FAULT),
-        }
+        Self::json(503, "weir_fault", FAULT)
     }
 }
 

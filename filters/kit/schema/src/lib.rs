@@ -19,3 +19,25 @@ pub const ROUTE_HEADER: &str = "x-weir-route";
 
 /// Every header with this prefix belongs to Weir; a client's are removed.
 pub const HEADER_PREFIX: &str = "x-weir-";
+
+/// Request headers of other systems that choose a host, a retry or a timeout in Envoy, and that are therefore
+/// taken from every client.
+///
+/// Sources: Envoy, "HTTP header manipulation" and "Router"; Gateway API Inference Extension, endpoint picker
+/// protocol.
+pub const STEERING_HEADERS: [&str; 14] = [
+    "x-envoy-decorator-operation",
+    "x-envoy-force-trace",
+    "x-envoy-hedge-on-per-try-timeout",
+    "x-envoy-ip-tags",
+    "x-envoy-max-retries",
+    "x-envoy-original-dst-host",
+    "x-envoy-retriable-header-names",
+    "x-envoy-retriable-status-codes",
+    "x-envoy-retry-grpc-on",
+    "x-envoy-retry-on",
+    "x-envoy-upstream-alt-stat-name",
+    "x-envoy-upstream-rq-per-try-timeout-ms",
+    "x-envoy-upstream-rq-timeout-ms",
+    "x-gateway-destination-endpoint",
+];

@@ -129,16 +129,7 @@ impl ModelPattern {
     /// # Ok::<(), weir_schema::InvalidName>(())
     /// ```
     pub fn matches(&self, model: &str) -> bool {
-        let Some((head, rest)) = self.as_str().split_once('*') else { return self.as_str() == model };
-        let Some(mut left) = model.strip_prefix(head) else { return false };
-        let mut parts = rest.split('*');
-        // `split` yields at least one part; the last one is anchored at the end.
-        let Some(tail) = parts.next_back() else { return left.is_empty() };
-        for part in parts {
-            let Some((_, after)) = left.split_once(part) else { return false };
-            left = after;
-        }
-        left.ends_with(tail)
+        glob(self.as_str(), model)
     }
 }
 
@@ -148,6 +139,20 @@ impl TryFrom<String> for ModelPattern {
     fn try_from(text: String) -> Result<Self, InvalidName> {
         ModelName::try_from(text).map(Self)
     }
+}
+
+/// Whether `pattern` matches the whole of `text`; `*` stands for any characters.
+pub(crate) fn glob(pattern: &str, text: &str) -> bool {
+    let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
+    let Some(mut left) = text.strip_prefix(head) else { return false };
+    let mut parts = rest.split('*');
+    // `split` yields at least one part; the last one is anchored at the end.
+    let Some(tail) = parts.next_back() else { return left.is_empty() };
+    for part in parts {
+        let Some((_, after)) = left.split_once(part) else { return false };
+        left = after;
+    }
+    left.ends_with(tail)
 }
 
 /// The SHA-256 of an API key: 64 hexadecimal digits in configuration.
@@ -161,6 +166,11 @@ impl KeyHash {
     /// A hash from its bytes.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
+    }
+
+    /// The hash's bytes.
+    pub fn to_bytes(self) -> [u8; 32] {
+        self.0
     }
 }
 

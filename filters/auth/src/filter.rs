@@ -1,0 +1,63 @@
+//! The filter with one configuration.
+
+use std::rc::Rc;
+
+use weir_core::{Answer, CallError, CallId, ConfigError, Cx, Filter, Metric, StreamId};
+use weir_schema::auth::{Config, ModelCheck};
+
+use crate::directory::Directory;
+use crate::lookup::Lookups;
+use crate::stream::AuthStream;
+
+/// Checks API keys, and says who is calling.
+#[derive(Debug)]
+pub struct Auth {
+    pub(crate) directory: Directory,
+    pub(crate) lookups: Option<Lookups>,
+    pub(crate) model_check: ModelCheck,
+    pub(crate) held_body_bytes: u64,
+}
+
+impl Filter for Auth {
+    const NAME: &'static str = "auth";
+    const METRICS: &'static [Metric] =
+        &[ALLOWED, MISSING_KEY, INVALID_KEY, EXPIRED_KEY, MODEL_DENIED, BAD_BODY, LOOKUPS, LOOKUP_FAILURES];
+    type Config = Config;
+    type Stream = AuthStream;
+
+    fn new(config: Config) -> Result<Self, ConfigError> {
+        Ok(Self {
+            directory: Directory::of(config.keys)?,
+            lookups: config.lookup.map(Lookups::of).transpose()?,
+            model_check: config.model_check,
+            held_body_bytes: config.held_body_bytes.get().into(),
+        })
+    }
+
+    fn stream(self: &Rc<Self>, id: StreamId) -> AuthStream {
+        AuthStream::begin(Rc::clone(self), id)
+    }
+
+    fn on_call_done(&self, cx: &mut Cx<'_>, call: CallId, outcome: Result<Answer<'_>, CallError>) {
+        if let Some(lookups) = &self.lookups {
+            lookups.on_call_done(cx, call, outcome);
+        }
+    }
+}
+
+/// Requests whose key was accepted.
+pub(crate) const ALLOWED: Metric = Metric::counter("weir.auth.allowed_total");
+/// Requests without a key.
+pub(crate) const MISSING_KEY: Metric = Metric::counter("weir.auth.missing_key_total");
+/// Requests with a key that is unknown or disabled.
+pub(crate) const INVALID_KEY: Metric = Metric::counter("weir.auth.invalid_key_total");
+/// Requests with a key that has expired.
+pub(crate) const EXPIRED_KEY: Metric = Metric::counter("weir.auth.expired_key_total");
+/// Requests for a model that the key does not allow.
+pub(crate) const MODEL_DENIED: Metric = Metric::counter("weir.auth.model_denied_total");
+/// Requests whose body was refused while its model was looked for.
+pub(crate) const BAD_BODY: Metric = Metric::counter("weir.auth.bad_body_total");
+/// Lookups of unknown keys that were sent.
+pub(crate) const LOOKUPS: Metric = Metric::counter("weir.auth.lookups_total");
+/// Lookups that brought no verdict; their requests were answered 503.
+pub(crate) const LOOKUP_FAILURES: Metric = Metric::counter("weir.auth.lookup_failures_total");

@@ -1,0 +1,225 @@
+//! One request: find the key, say who is calling, and watch the body where that is this filter's duty.
+
+use std::mem;
+use std::rc::Rc;
+
+use weir_core::{Cx, Flow, Head, Metric, Part, Reply, Stream, StreamId};
+use weir_schema::auth::ModelCheck;
+use weir_schema::state::{self, Grant};
+use weir_wire::RequestScan;
+use weir_wire::openai::ApiError;
+
+use crate::credential;
+use crate::directory::{Caller, Denial};
+use crate::filter::{ALLOWED, Auth, BAD_BODY, EXPIRED_KEY, INVALID_KEY, MISSING_KEY, MODEL_DENIED};
+use crate::lookup::{Found, Verdict};
+use crate::reply;
+
+/// One request.
+#[derive(Debug)]
+pub struct AuthStream {
+    filter: Rc<Auth>,
+    id: StreamId,
+    phase: Phase,
+}
+
+/// ```text
+/// Head ──► LookingUp ──► Identified ──► Over
+///   └───────────────────────▲
+/// ```
+#[derive(Debug)]
+enum Phase {
+    /// Nothing has come yet.
+    Head,
+    /// The key is being looked up; the body, if it may matter, is read meanwhile.
+    LookingUp { private_fields: Vec<String>, body: Option<Body> },
+    /// The caller is known; the body is held until its model is known, then watched for a second one.
+    Identified { grant: Grant, body: Body },
+    /// Nothing is left to do.
+    Over,
+}
+
+/// A body as far as it has come.
+#[derive(Debug, Default)]
+struct Body {
+    scan: RequestScan,
+    /// What is wrong with it.
+    problem: Option<ApiError>,
+    ended: bool,
+    /// Whether its model has been allowed.
+    allowed: bool,
+}
+
+impl AuthStream {
+    pub(crate) fn begin(filter: Rc<Auth>, id: StreamId) -> Self {
+        Self { filter, id, phase: Phase::Head }
+    }
+
+    /// The key's verdict is known: say who is calling, or refuse.
+    fn judge(
+        &mut self,
+        cx: &mut Cx<'_>,
+        verdict: &Verdict,
+        private_fields: Vec<String>,
+        body: Option<Body>,
+    ) -> Flow {
+        self.phase = Phase::Over;
+        let caller = match verdict {
+            Verdict::Known(caller) => caller,
+            Verdict::Unknown => return refuse(cx, INVALID_KEY, reply::invalid_key()),
+            Verdict::Unavailable => return Flow::Reply(reply::lookup_unavailable()),
+        };
+        match caller.admit(|| cx.now()) {
+            Ok(()) => {}
+            Err(Denial::Disabled) => return refuse(cx, INVALID_KEY, reply::invalid_key()),
+            Err(Denial::Expired) => return refuse(cx, EXPIRED_KEY, reply::expired_key()),
+        }
+        identify(cx, caller, private_fields);
+        match body {
+            Some(body) if !caller.grant.is_any() => {
+                self.phase = Phase::Identified { grant: caller.grant.clone(), body };
+                cx.read(Part::RequestBody);
+                self.watch(cx)
+            }
+            Some(_) | None => {
+                cx.skip(Part::RequestBody);
+                Flow::Continue
+            }
+        }
+    }
+
+    /// Decides by what has come of the body.
+    fn watch(&mut self, cx: &mut Cx<'_>) -> Flow {
+        let Phase::Identified { grant, body } = &mut self.phase else { return Flow::Continue };
+        if let Some(problem) = body.problem.take() {
+            self.phase = Phase::Over;
+            return refuse(cx, BAD_BODY, reply::error(&problem));
+        }
+        if !body.allowed {
+            match body.scan.model() {
+                Some(model) if grant.allows(&model.value) => body.allowed = true,
+                Some(model) => {
+                    let reply = reply::error(&ApiError::model_not_found(&model.value));
+                    self.phase = Phase::Over;
+                    return refuse(cx, MODEL_DENIED, reply);
+                }
+                None if body.ended => {
+                    self.phase = Phase::Over;
+                    return refuse(cx, BAD_BODY, reply::error(&ApiError::missing_model()));
+                }
+                None if body.scan.bytes() > self.filter.held_body_bytes => {
+                    self.phase = Phase::Over;
+                    let limit = self.filter.held_body_bytes;
+                    return refuse(cx, BAD_BODY, reply::error(&ApiError::model_too_late(limit)));
+                }
+                None => return Flow::Wait,
+            }
+        }
+        if body.ended {
+            self.phase = Phase::Over;
+        }
+        Flow::Continue
+    }
+
+    fn on_body(&mut self, cx: &mut Cx<'_>, chunk: &[u8], end: bool) -> Flow {
+        match &mut self.phase {
+            Phase::LookingUp { body: Some(body), .. } => {
+                body.feed(chunk, end);
+                Flow::Wait
+            }
+            Phase::LookingUp { body: None, .. } => Flow::Wait,
+            Phase::Identified { body, .. } => {
+                body.feed(chunk, end);
+                self.watch(cx)
+            }
+            Phase::Head | Phase::Over => Flow::Continue,
+        }
+    }
+}
+
+impl Stream for AuthStream {
+    fn on_request_head(&mut self, cx: &mut Cx<'_>, head: &Head<'_>) -> Flow {
+        let Some(hash) = credential::presented(head) else {
+            self.phase = Phase::Over;
+            return refuse(cx, MISSING_KEY, reply::missing_key());
+        };
+        let private_fields = credential::private_fields(head);
+        let checked_here = self.filter.model_check == ModelCheck::Here && !head.is_end();
+        let body = checked_here.then(|| Body::of(head));
+        let filter = Rc::clone(&self.filter);
+        let found = match (filter.directory.find(&hash), &filter.lookups) {
+            (Some(caller), _) => Found::Now(Verdict::Known(Rc::clone(caller))),
+            (None, Some(lookups)) => lookups.find(cx, hash, self.id),
+            (None, None) => Found::Now(Verdict::Unknown),
+        };
+        match found {
+            Found::Now(verdict) => self.judge(cx, &verdict, private_fields, body),
+            Found::Later => {
+                if body.is_some() {
+                    cx.read(Part::RequestBody);
+                }
+                self.phase = Phase::LookingUp { private_fields, body };
+                Flow::Wait
+            }
+        }
+    }
+
+    fn on_request_body(&mut self, cx: &mut Cx<'_>, chunk: &[u8], end: bool) -> Flow {
+        self.on_body(cx, chunk, end)
+    }
+
+    fn on_request_trailers(&mut self, cx: &mut Cx<'_>, _: &Head<'_>) -> Flow {
+        self.on_body(cx, b"", true)
+    }
+
+    fn on_wake(&mut self, cx: &mut Cx<'_>) -> Flow {
+        match mem::replace(&mut self.phase, Phase::Over) {
+            Phase::LookingUp { private_fields, body } => {
+                let fetched = self.filter.lookups.as_ref().and_then(|lookups| lookups.fetch(self.id));
+                self.judge(cx, &fetched.unwrap_or(Verdict::Unavailable), private_fields, body)
+            }
+            phase @ (Phase::Head | Phase::Identified { .. } | Phase::Over) => {
+                self.phase = phase;
+                Flow::Wait
+            }
+        }
+    }
+
+    fn on_end(&mut self, _: &mut Cx<'_>) {
+        if let (Phase::LookingUp { .. }, Some(lookups)) = (&self.phase, &self.filter.lookups) {
+            lookups.leave(self.id);
+        }
+    }
+}
+
+impl Body {
+    /// A body that is about to come.
+    fn of(head: &Head<'_>) -> Self {
+        let readable = ApiError::unless_json(head.get("content-type"), head.get("content-encoding"));
+        Self { problem: readable.err(), ..Self::default() }
+    }
+
+    fn feed(&mut self, chunk: &[u8], end: bool) {
+        let read = self.scan.feed(chunk).and_then(|()| if end { self.scan.finish() } else { Ok(()) });
+        if let (Err(error), None) = (read, &self.problem) {
+            self.problem = Some(error.into());
+        }
+        self.ended |= end;
+    }
+}
+
+fn identify(cx: &mut Cx<'_>, caller: &Caller, private_fields: Vec<String>) {
+    for name in private_fields {
+        cx.remove_request_header(name);
+    }
+    cx.publish(state::CONSUMER, caller.key.consumer.as_str());
+    cx.publish(state::KEY_ID, caller.key.id.as_str());
+    cx.publish(state::DOMAIN, caller.key.domain.as_str());
+    cx.publish(state::GRANT, caller.grant.as_str());
+    cx.count(ALLOWED);
+}
+
+fn refuse(cx: &mut Cx<'_>, why: Metric, reply: Reply) -> Flow {
+    cx.count(why);
+    Flow::Reply(reply)
+}

@@ -1,0 +1,52 @@
+//! The filter with one configuration.
+
+use std::rc::Rc;
+
+use weir_core::{ConfigError, Filter, Metric, StreamId};
+use weir_schema::router::{Config, Identity};
+
+use crate::catalog::Catalog;
+use crate::stream::RouterStream;
+
+/// Sends each request to its model's route.
+#[derive(Debug)]
+pub struct Router {
+    pub(crate) catalog: Catalog,
+    pub(crate) identity: Identity,
+    pub(crate) body_bytes: u64,
+    pub(crate) held_body_bytes: u64,
+}
+
+impl Filter for Router {
+    const NAME: &'static str = "router";
+    const METRICS: &'static [Metric] = &[ROUTED, LISTED, UNKNOWN_MODEL, BAD_REQUEST, UNIDENTIFIED];
+    type Config = Config;
+    type Stream = RouterStream;
+
+    fn new(config: Config) -> Result<Self, ConfigError> {
+        if config.held_body_bytes > config.body_bytes {
+            return Err(ConfigError { field: "held_body_bytes".into(), problem: "is more than body_bytes" });
+        }
+        Ok(Self {
+            catalog: Catalog::of(config.models)?,
+            identity: config.identity,
+            body_bytes: config.body_bytes.get().into(),
+            held_body_bytes: config.held_body_bytes.get().into(),
+        })
+    }
+
+    fn stream(self: &Rc<Self>, _: StreamId) -> RouterStream {
+        RouterStream::begin(Rc::clone(self))
+    }
+}
+
+/// Requests that were sent to their model's route.
+pub(crate) const ROUTED: Metric = Metric::counter("weir.router.routed_total");
+/// Requests about the models themselves that were answered.
+pub(crate) const LISTED: Metric = Metric::counter("weir.router.listed_total");
+/// Requests for a model that does not exist, or that the caller may not use.
+pub(crate) const UNKNOWN_MODEL: Metric = Metric::counter("weir.router.unknown_model_total");
+/// Requests that were refused for their path, their headers or their body.
+pub(crate) const BAD_REQUEST: Metric = Metric::counter("weir.router.bad_request_total");
+/// Requests that no `auth` filter had identified though the configuration requires it.
+pub(crate) const UNIDENTIFIED: Metric = Metric::counter("weir.router.unidentified_total");

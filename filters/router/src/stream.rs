@@ -1,0 +1,183 @@
+//! One request: find its model while it streams, and send it there.
+
+use std::mem;
+use std::rc::Rc;
+
+use weir_core::{Cx, Flow, Head, Metric, Part, Reply, Side, Stream};
+use weir_schema::router::{Identity, Model};
+use weir_schema::state::{self, Grant};
+use weir_schema::{HEADER_PREFIX, ROUTE_HEADER};
+use weir_wire::openai::{ApiError, Endpoint};
+use weir_wire::{Member, RequestScan};
+
+use crate::filter::{BAD_REQUEST, LISTED, ROUTED, Router, UNIDENTIFIED, UNKNOWN_MODEL};
+use crate::reply;
+
+/// One request.
+#[derive(Debug)]
+pub struct RouterStream {
+    filter: Rc<Router>,
+    phase: Phase,
+}
+
+/// ```text
+/// Head ──► Seeking ──► Watching ──► Over
+/// ```
+#[derive(Debug)]
+enum Phase {
+    /// Nothing has come yet.
+    Head,
+    /// All is held until the model is known.
+    Seeking { scan: RequestScan, grant: Grant, content_length: Option<u64> },
+    /// The body flows; it is read on for a second `model` and for its end.
+    Watching { scan: RequestScan },
+    /// Nothing is left to do.
+    Over,
+}
+
+impl RouterStream {
+    pub(crate) fn begin(filter: Rc<Router>) -> Self {
+        Self { filter, phase: Phase::Head }
+    }
+
+    /// What the caller may use. `None`: nobody has said who is calling.
+    fn grant(&self, cx: &Cx<'_>) -> Option<Grant> {
+        match self.filter.identity {
+            Identity::None => Some(Grant::any()),
+            Identity::Required => cx.state(state::GRANT).and_then(Grant::parse),
+        }
+    }
+
+    /// Takes a request that carries a model in its body.
+    fn seek(&mut self, cx: &mut Cx<'_>, head: &Head<'_>, grant: Grant) -> Flow {
+        let media = (head.get("content-type"), head.get("content-encoding"));
+        if let Err(unreadable) = ApiError::unless_json(media.0, media.1) {
+            return refuse(cx, BAD_REQUEST, &unreadable);
+        }
+        let content_length = head.text("content-length").and_then(|length| length.parse().ok());
+        if content_length.is_some_and(|length| length > self.filter.body_bytes) {
+            return refuse(cx, BAD_REQUEST, &reply::too_large(self.filter.body_bytes));
+        }
+        if head.is_end() {
+            return refuse(cx, BAD_REQUEST, &ApiError::missing_model());
+        }
+        cx.read(Part::RequestBody);
+        self.phase = Phase::Seeking { scan: RequestScan::new(), grant, content_length };
+        Flow::Wait
+    }
+
+    fn on_body(&mut self, cx: &mut Cx<'_>, chunk: &[u8], end: bool) -> Flow {
+        let scan = match &mut self.phase {
+            Phase::Seeking { scan, .. } | Phase::Watching { scan } => scan,
+            Phase::Head | Phase::Over => return Flow::Continue,
+        };
+        let read = scan.feed(chunk).and_then(|()| if end { scan.finish() } else { Ok(()) });
+        if let Err(problem) = read {
+            self.phase = Phase::Over;
+            return refuse(cx, BAD_REQUEST, &problem.into());
+        }
+        if scan.bytes() > self.filter.body_bytes {
+            self.phase = Phase::Over;
+            return refuse(cx, BAD_REQUEST, &reply::too_large(self.filter.body_bytes));
+        }
+        let flow = self.decide(cx, end);
+        if end {
+            self.phase = Phase::Over;
+        }
+        flow
+    }
+
+    /// Decides by what has come of the body, which is well-formed so far.
+    fn decide(&mut self, cx: &mut Cx<'_>, end: bool) -> Flow {
+        let Phase::Seeking { scan, grant, content_length } = &mut self.phase else { return Flow::Continue };
+        let Some(asked) = scan.model() else {
+            return match end {
+                true => refuse(cx, BAD_REQUEST, &ApiError::missing_model()),
+                false if scan.bytes() > self.filter.held_body_bytes => {
+                    refuse(cx, BAD_REQUEST, &ApiError::model_too_late(self.filter.held_body_bytes))
+                }
+                false => return Flow::Wait,
+            };
+        };
+        let Some(model) = self.filter.catalog.find(&asked.value, grant) else {
+            return refuse(cx, UNKNOWN_MODEL, &ApiError::model_not_found(&asked.value));
+        };
+        send(cx, model, asked, *content_length);
+        let scan = mem::take(scan);
+        self.phase = Phase::Watching { scan };
+        Flow::Continue
+    }
+}
+
+impl Stream for RouterStream {
+    fn on_request_head(&mut self, cx: &mut Cx<'_>, head: &Head<'_>) -> Flow {
+        self.phase = Phase::Over;
+        let (Some(method), Some(path)) = (head.text(":method"), head.text(":path")) else {
+            cx.count(BAD_REQUEST);
+            return Flow::Reply(reply::unserved("", ""));
+        };
+        let Some(endpoint) = Endpoint::of(method, path) else {
+            cx.count(BAD_REQUEST);
+            return Flow::Reply(reply::unserved(method, path));
+        };
+        let Some(grant) = self.grant(cx) else {
+            cx.count(UNIDENTIFIED);
+            return Flow::Reply(Reply::fault());
+        };
+        let forged = head.fields().filter_map(|(name, _)| str::from_utf8(name).ok());
+        for name in forged.filter(|name| name.starts_with(HEADER_PREFIX)) {
+            cx.remove_request_header(name.to_owned());
+        }
+        match endpoint {
+            Endpoint::Models => {
+                cx.count(LISTED);
+                Flow::Reply(reply::model_list(self.filter.catalog.visible(&grant)))
+            }
+            Endpoint::Model(id) => match self.filter.catalog.find(&id, &grant) {
+                Some(model) => {
+                    cx.count(LISTED);
+                    Flow::Reply(reply::model(model))
+                }
+                None => refuse(cx, UNKNOWN_MODEL, &ApiError::model_not_found(&id)),
+            },
+            Endpoint::ChatCompletions | Endpoint::Completions | Endpoint::Embeddings => {
+                self.seek(cx, head, grant)
+            }
+        }
+    }
+
+    fn on_request_body(&mut self, cx: &mut Cx<'_>, chunk: &[u8], end: bool) -> Flow {
+        self.on_body(cx, chunk, end)
+    }
+
+    fn on_request_trailers(&mut self, cx: &mut Cx<'_>, _: &Head<'_>) -> Flow {
+        self.on_body(cx, b"", true)
+    }
+}
+
+/// Writes the route and the upstream's model name on a request whose head and first bytes are held.
+fn send(cx: &mut Cx<'_>, model: &Model, asked: &Member<String>, content_length: Option<u64>) {
+    cx.set_request_header(ROUTE_HEADER, model.route.as_str());
+    cx.publish(state::MODEL, model.name.as_str());
+    let upstream_model = model.upstream_model.as_ref().unwrap_or(&model.name);
+    cx.publish(state::UPSTREAM_MODEL, upstream_model.as_str());
+    cx.count(ROUTED);
+    if upstream_model.as_str() == asked.value {
+        return;
+    }
+    // A model's name has no character that JSON escapes.
+    let literal = format!("\"{upstream_model}\"");
+    let (start, end) = (asked.span.start, asked.span.end);
+    if let Some(length) = content_length {
+        let added = u64::try_from(literal.len()).unwrap_or(u64::MAX);
+        let length = length.saturating_sub(end.saturating_sub(start)).saturating_add(added);
+        cx.set_request_header("content-length", length.to_string());
+    }
+    let position = |offset| usize::try_from(offset).unwrap_or(usize::MAX);
+    cx.replace_body(Side::Request, position(start)..position(end), literal);
+}
+
+fn refuse(cx: &mut Cx<'_>, why: Metric, error: &ApiError) -> Flow {
+    cx.count(why);
+    Flow::Reply(reply::error(error))
+}
