@@ -223,3 +223,6 @@ fn refuse(cx: &mut Cx<'_>, why: Metric, reply: Reply) -> Flow {
     cx.count(why);
     Flow::Reply(reply)
 }
+
+#[cfg(test)]
+mod tests;

@@ -181,3 +181,6 @@ fn refuse(cx: &mut Cx<'_>, why: Metric, error: &ApiError) -> Flow {
     cx.count(why);
     Flow::Reply(reply::error(error))
 }
+
+#[cfg(test)]
+mod tests;

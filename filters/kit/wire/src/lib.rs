@@ -1,1 +1,17 @@
-//! Placeholder.
+//! Bytes from clients and models.
+//!
+//! Nothing here knows a proxy: the readers take bytes in any chunking, keep a bounded part of them, and
+//! answer the same however the bytes were cut.
+//!
+//! | module | reads |
+//! |---|---|
+//! | [`openai`] | whole bodies, endpoints and errors of OpenAI's interface |
+//! | [`scan`] | a request's JSON body while it streams, for `model` and its neighbours |
+//! | [`sse`] | a stream of server-sent events, frame by frame |
+
+pub mod openai;
+pub mod scan;
+pub mod sse;
+
+pub use scan::{Member, RequestScan, ScanError};
+pub use sse::{EventTooLong, SseEvent, SseFrame, SseFramer};

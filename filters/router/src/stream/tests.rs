@@ -1,0 +1,180 @@
+use weir_core::testing::Bench;
+use weir_core::{Effect, Filter, StreamId};
+
+use super::*;
+
+const CONFIG: &str = r#"{
+    "body_bytes": 1000,
+    "held_body_bytes": 100,
+    "models": [
+        {"name": "index", "route": "index", "upstream_model": "index-1.9b-chat"},
+        {"name": "Qwen/Qwen3", "route": "qwen-qwen3", "owned_by": "idc", "created": 5},
+        {"name": "secret", "route": "secret"}
+    ]
+}"#;
+
+/// A request of a caller who may use `index` and `Qwen/*`.
+struct Request {
+    bench: Bench,
+    stream: RouterStream,
+}
+
+impl Request {
+    fn new() -> Self {
+        let bench = Bench::default();
+        bench.state.borrow_mut().insert(state::GRANT.into(), b"index\nQwen/*\nabsent".to_vec());
+        let filter = Rc::new(Router::new(serde_json::from_str(CONFIG).unwrap()).unwrap());
+        Self { bench, stream: filter.stream(StreamId(1)) }
+    }
+
+    fn head(&mut self, method: &str, path: &str, more: &[(&str, &str)]) -> (Flow, Vec<Effect>) {
+        let fields = [&[(":method", method), (":path", path)], more].concat();
+        self.bench.run(|cx| self.stream.on_request_head(cx, &Head::new(&fields, method == "GET")))
+    }
+
+    fn chat(more: &[(&str, &str)]) -> Self {
+        let mut request = Self::new();
+        let (flow, effects) = request.head("POST", "/v1/chat/completions", more);
+        assert_eq!((flow, effects), (Flow::Wait, vec![Effect::Read(Part::RequestBody)]));
+        request
+    }
+
+    fn body(&mut self, chunk: &str, end: bool) -> (Flow, Vec<Effect>) {
+        self.bench.run(|cx| self.stream.on_request_body(cx, chunk.as_bytes(), end))
+    }
+}
+
+fn answer(flow: &Flow) -> (u16, String) {
+    let Flow::Reply(reply) = flow else { panic!("{flow:?} is no reply") };
+    (reply.status, String::from_utf8(reply.body.to_vec()).unwrap())
+}
+
+#[test]
+fn a_request_flows_as_soon_as_its_model_is_known() {
+    let mut request = Request::chat(&[("content-length", "57")]);
+    assert_eq!(request.body(r#"{"stream":true,"mod"#, false), (Flow::Wait, vec![]));
+    let (flow, effects) = request.body(r#"el":"index","mess"#, false);
+    assert_eq!(flow, Flow::Continue);
+    let expected = [
+        Effect::SetHeader(Side::Request, ROUTE_HEADER.into(), "index".into()),
+        Effect::Publish(state::MODEL, "index".into()),
+        Effect::Publish(state::UPSTREAM_MODEL, "index-1.9b-chat".into()),
+        Effect::Count(ROUTED, 1),
+        Effect::SetHeader(Side::Request, "content-length".into(), "67".into()),
+        Effect::ReplaceBody(Side::Request, 23..30, b"\"index-1.9b-chat\"".into()),
+    ];
+    assert_eq!(effects, expected);
+    assert_eq!(request.body(r#"ages":[]}"#, true), (Flow::Continue, vec![]));
+}
+
+#[test]
+fn a_body_that_needs_no_other_model_name_passes_untouched() {
+    let mut request = Request::chat(&[("content-length", "22")]);
+    let (flow, effects) = request.body(r#"{"model":"Qwen\/Qwen3"}"#, true);
+    assert_eq!(flow, Flow::Continue);
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::ReplaceBody(..))), "{effects:?}");
+}
+
+#[test]
+fn a_model_that_is_unknown_or_not_allowed_does_not_exist() {
+    for model in ["none", "secret", "absent"] {
+        let (flow, _) = Request::chat(&[]).body(&format!(r#"{{"model":"{model}"}}"#), true);
+        let message = format!("The model `{model}` does not exist or you do not have access to it.");
+        let body = format!(
+            r#"{{"error":{{"message":"{message}","type":"invalid_request_error","param":"model","code":"model_not_found"}}}}"#
+        );
+        assert_eq!(answer(&flow), (404, body));
+    }
+}
+
+#[test]
+fn a_second_model_is_refused_wherever_it_comes() {
+    let mut request = Request::chat(&[]);
+    assert_eq!(request.body(r#"{"model":"index","messages":["#, false).0, Flow::Continue);
+    assert_eq!(request.body(r#""text"],"#, false).0, Flow::Continue);
+    assert_eq!(answer(&request.body(r#""mod\u0065l":"secret"}"#, true).0).0, 400);
+}
+
+#[test]
+fn a_body_that_cannot_be_routed_is_refused() {
+    let long = format!(r#"{{"messages":["{}"#, "x".repeat(100));
+    let large = format!(r#"{{"model":"index","messages":["{}"#, "x".repeat(1000));
+    for (body, end, status, code) in [
+        (r#"{"messages":[]}"#, true, 400, "missing_required_parameter"),
+        ("", true, 400, "body ends"),
+        (r#"{"model":"index""#, true, 400, "body ends"),
+        ("[]", false, 400, "not a JSON object"),
+        (r#"{"model":7}"#, false, 400, "not a string"),
+        (&long, false, 413, "request_too_large"),
+        (&large, false, 413, "request_too_large"),
+    ] {
+        let (flow, _) = Request::chat(&[]).body(body, end);
+        let (got, text) = answer(&flow);
+        assert!(got == status && text.contains(code), "{body}: {got} {text}");
+    }
+}
+
+#[test]
+fn a_body_that_ends_with_trailers_must_be_whole_too() {
+    let mut request = Request::chat(&[]);
+    assert_eq!(request.body(r#"{"model":"index","#, false).0, Flow::Continue);
+    let trailers = Head::from_fields(Vec::new(), true);
+    let (flow, _) = request.bench.run(|cx| request.stream.on_request_trailers(cx, &trailers));
+    assert_eq!(answer(&flow).0, 400);
+}
+
+#[test]
+fn a_head_that_cannot_be_served_is_refused() {
+    for (method, path, more, status) in [
+        ("POST", "/v1/nothing", None, 404),
+        ("POST", "/v2/chat/completions", None, 404),
+        ("GET", "/v1/chat/completions", None, 405),
+        ("POST", "/v1/chat/completions", Some(("content-encoding", "gzip")), 415),
+        ("POST", "/v1/chat/completions", Some(("content-length", "1001")), 413),
+    ] {
+        let (flow, _) = Request::new().head(method, path, more.as_slice());
+        assert_eq!(answer(&flow).0, status, "{method} {path} {more:?}");
+    }
+}
+
+#[test]
+fn a_caller_sees_the_models_it_may_use() {
+    let (flow, _) = Request::new().head("GET", "/v1/models", &[]);
+    let body = concat!(
+        r#"{"object":"list","data":[{"id":"index","object":"model","created":0,"owned_by":"weir"},"#,
+        r#"{"id":"Qwen/Qwen3","object":"model","created":5,"owned_by":"idc"}]}"#
+    );
+    assert_eq!(answer(&flow), (200, body.into()));
+    let one = |path| answer(&Request::new().head("GET", path, &[]).0).0;
+    assert_eq!(
+        (one("/v1/models/Qwen/Qwen3"), one("/v1/models/secret"), one("/v1/models/none")),
+        (200, 404, 404)
+    );
+}
+
+#[test]
+fn a_request_nobody_identified_is_refused_unless_nobody_has_to() {
+    let mut request = Request::new();
+    request.bench.state.borrow_mut().clear();
+    let (flow, effects) = request.head("POST", "/v1/chat/completions", &[]);
+    assert_eq!((answer(&flow).0, effects), (503, vec![Effect::Count(UNIDENTIFIED, 1)]));
+
+    let config = r#"{"identity": "none", "models": [{"name": "secret", "route": "secret"}]}"#;
+    let filter = Rc::new(Router::new(serde_json::from_str(config).unwrap()).unwrap());
+    let mut request = Request { bench: Bench::default(), stream: filter.stream(StreamId(1)) };
+    assert_eq!(request.head("POST", "/v1/chat/completions", &[]).0, Flow::Wait);
+    assert_eq!(request.body(r#"{"model":"secret"}"#, true).0, Flow::Continue);
+}
+
+#[test]
+fn a_forged_route_is_removed() {
+    let (_, effects) = Request::new().head("POST", "/v1/embeddings", &[(ROUTE_HEADER, "secret")]);
+    assert!(effects.contains(&Effect::RemoveHeader(Side::Request, ROUTE_HEADER.into())), "{effects:?}");
+}
+
+#[test]
+fn two_models_of_one_name_are_refused() {
+    let config = r#"{"models": [{"name": "a", "route": "a"}, {"name": "a", "route": "b"}]}"#;
+    let error = Router::new(serde_json::from_str(config).unwrap()).unwrap_err();
+    assert_eq!(error.field, "models[1].name");
+}
