@@ -47,6 +47,14 @@ fn the_model_is_the_top_level_member_only() {
 }
 
 #[test]
+fn the_start_of_a_long_key_is_not_a_key() {
+    let body = br#"{"model-of-a-key-that-is-longer-than-what-is-kept":1}"#;
+    for end in 0..body.len() {
+        assert_eq!(scan([&body[..end], &body[end..]]).map(|scan| scan.model), Ok(None), "{end}");
+    }
+}
+
+#[test]
 fn a_second_model_is_refused_wherever_and_however_it_is_written() {
     for (body, offset) in [
         (r#"{"model":"a","model":"a"}"#, 13),
@@ -117,6 +125,7 @@ fn what_is_not_json_is_refused_at_its_first_wrong_byte() {
         (r#"{"a":"\u12g4"}"#, 10),
         ("{\"a\":\"\n\"}", 6),
         ("{\"a\":\"0123456789\u{1f}\"}", 16),
+        ("{\"a\":\"0123456789\u{1f}0123456789\"}", 16),
         ("{\"\t\":1}", 2),
         ("{\"a\":\u{b}1}", 5),
         ("{\"a\":\u{a0}1}", 5),
@@ -137,7 +146,7 @@ fn half_a_surrogate_pair_is_refused_where_the_text_matters() {
     ] {
         assert_eq!(model_of(body), Err(ScanError::NotJson { offset }), "{body}");
     }
-    assert_eq!(model_of(r#"{"x":"\ud800","model":"a"}"#), Ok(Some("a".to_owned())));
+    assert_eq!(model_of(r#"{"x":{"\ud800":"\ud800"},"model":"a"}"#), Ok(Some("a".to_owned())));
 }
 
 #[test]
@@ -189,7 +198,7 @@ fn stream_is_the_last_one_and_max_tokens_the_largest() {
         (r#""stream":true,"stream":null"#, None, None),
         (r#""stream":"true","max_tokens":"3""#, None, None),
         (r#""max_tokens":7,"max_completion_tokens":9,"max_output_tokens":8"#, None, Some(9)),
-        (r#""max_tokens":[4],"max_completion_tokens":{"a":5}"#, None, None),
+        (r#""max_tokens":[4],"max_completion_tokens":{"a":5},"stream":{"a":true}"#, None, None),
         (r#""max_tokens":0"#, None, Some(0)),
         (r#""max_tokens":-1"#, None, None),
         (r#""max_tokens":1.5"#, None, Some(2)),

@@ -87,7 +87,12 @@ fn the_other_fields_of_an_event_follow_their_rules() {
         ("event: a\nevent: b\nid: 1\nid: 2\n", Some("b"), Some("2"), None),
         ("event: a\nevent\nid: 1\nid\n", None, Some(""), None),
         ("id: 1\nid: a\0b\n", None, Some("1"), None),
-        ("retry: 5\nretry: -1\nretry: 1.5\nretry\nretry: 99999999999999999999\n", None, None, Some(5)),
+        (
+            "retry: 5\nretry: -1\nretry: +1\nretry: 1.5\nretry\nretry: 99999999999999999999\n",
+            None,
+            None,
+            Some(5),
+        ),
     ] {
         let bytes = |text: &str| text.as_bytes().to_vec();
         let expected = Owned { event: event.map(bytes), data: b"x".into(), id: id.map(bytes), retry };
