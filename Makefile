@@ -18,7 +18,7 @@ say      = @printf '\n\033[1m== %s\033[0m\n' '$(1)'
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check setup tools fmt lint deny test-unit test-wasm test-e2e wasm wasm-counted binaries \
-	bench doc descriptors golden clean
+	bench fuzz doc descriptors golden clean
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -94,6 +94,12 @@ bench: setup wasm wasm-counted ## Measures the filters beside bare Envoy, in one
 	cargo build --quiet --release -p weir-xds-server -p weir-sim-upstream
 	WEIR_BIN=$(CARGO_TARGET_DIR)/release/weir SIM_BIN=$(CARGO_TARGET_DIR)/release/sim-upstream \
 		$(PYTHON) tests/bench/bench.py
+
+fuzz: ## Fuzzes each target for a minute (needs a nightly toolchain and cargo-fuzz)
+	@for target in scan sse; do \
+		cargo +nightly fuzz run --fuzz-dir tests/fuzz $$target tests/fuzz/corpus/$$target tests/fuzz/seeds/$$target \
+			-- -max_total_time=60 || exit 1; \
+	done
 
 doc: ## Builds the documentation of the crates
 	cargo doc --workspace --no-deps

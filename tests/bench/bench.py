@@ -1,0 +1,186 @@
+#!/usr/bin/env python3
+"""Measures the filters beside bare Envoy, in one run on this machine: `make bench`.
+
+Every figure is for one Envoy with one worker and the simulator as upstream, on loopback. Ratios carry over to other
+machines, the absolute figures do not.
+"""
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import httpx
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests/e2e"))
+
+from harness.process import Process, envoy_binary, free_port, modules_dir, until  # noqa: E402
+from harness.sim import Sim  # noqa: E402
+
+KEY = "wk-docs-all"
+BODY = json.dumps({"model": "docs-small", "messages": [{"role": "user", "content": "hello"}]})
+STREAM = json.dumps({"model": "docs-small", "stream": True, "max_tokens": 2000, "messages": [{"role": "user", "content": "hi"}]})
+SECONDS, ROUNDS, CONNECTIONS = 4, 5, 4
+CHAINS = {"bare Envoy": [], "auth": ["auth"], "auth, router": ["auth", "router"]}
+
+
+def bootstrap(filters, modules, upstream, port, admin_port):
+    """The static example with these filters only; without the router every request goes to one cluster."""
+    text = (ROOT / "examples/envoy-static/envoy-auth-router.yaml").read_text()
+    config = yaml.safe_load(text.replace("8080", str(upstream)).replace("8081", str(upstream)))
+    config["admin"]["address"]["socket_address"]["port_value"] = admin_port
+    listener = config["static_resources"]["listeners"][0]
+    listener["address"]["socket_address"]["port_value"] = port
+    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    names = {f"weir.{name}" for name in filters} | {"envoy.filters.http.router"}
+    manager["http_filters"] = [one for one in manager["http_filters"] if one["name"] in names]
+    for one in manager["http_filters"]:
+        plugin = one["typed_config"].get("config")
+        if plugin:
+            file = modules / json.loads((modules / "modules.json").read_text())[plugin["root_id"]]
+            plugin["vm_config"]["code"]["local"]["filename"] = str(file)
+    manager["access_log"] = [
+        {
+            "name": "calls",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
+                "path": "/dev/stdout",
+                "log_format": {"text_format_source": {"inline_string": CALLS}},
+            },
+        }
+    ] if modules.name == "counted" else []
+    if "router" not in filters:
+        host = manager["route_config"]["virtual_hosts"][0]
+        host["routes"] = [{"match": {"prefix": "/"}, "route": {"cluster": "small", "timeout": "0s"}}]
+    return yaml.safe_dump(config)
+
+
+CALLS = "%FILTER_STATE(wasm.weir.host_calls.auth:PLAIN)% %FILTER_STATE(wasm.weir.host_calls.router:PLAIN)%\n"
+
+
+class Gateway:
+    """An Envoy with one worker."""
+
+    def __init__(self, logs, filters, modules, upstream):
+        self.port, self.admin_port = free_port(), free_port()
+        file = logs / "envoy.yaml"
+        file.write_text(bootstrap(filters, modules, upstream, self.port, self.admin_port))
+        command = [envoy_binary(), "-c", file, "--concurrency", "1", "--use-dynamic-base-id", "--log-level", "error"]
+        started = time.monotonic()
+        self.process = Process("envoy", command, logs)
+        self.process.wait_until(self._answers, "answers")
+        self.cold_start = time.monotonic() - started
+
+    def _answers(self):
+        return self.post(BODY).status_code == 200
+
+    def post(self, body):
+        headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
+        return httpx.post(f"http://127.0.0.1:{self.port}/v1/chat/completions", content=body, headers=headers, timeout=30)
+
+    def cpu_seconds(self):
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def rss_mib(self):
+        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGESIZE") / 2**20
+
+
+def load(gateway, folder, body):
+    """Requests a second, and CPU microseconds of Envoy for each."""
+    script = folder / "post.lua"
+    script.write_text(
+        f"wrk.method, wrk.body = 'POST', [==[{body}]==]\n"
+        f"wrk.headers['authorization'] = 'Bearer {KEY}'\nwrk.headers['content-type'] = 'application/json'\n"
+        "done = function(s) io.write(string.format('%d %d %d %d\\n', s.requests, s.duration, s.errors.status, s.bytes)) end\n"
+    )
+    before = gateway.cpu_seconds()
+    url = f"http://127.0.0.1:{gateway.port}/v1/chat/completions"
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}", "-s", str(script), url]
+    out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    requests, micros, errors, size = map(int, out.splitlines()[-1].split())
+    if errors or not requests:
+        sys.exit(f"bench: {errors} of {requests} requests failed")
+    used = gateway.cpu_seconds() - before
+    return requests / micros * 1e6, used / requests * 1e6, size / micros
+
+
+def host_calls(folder, upstream):
+    """Host calls of one small request, filter by filter."""
+    gateway = Gateway(folder, ["auth", "router"], modules_dir() / "counted", upstream)
+    gateway.post(BODY)
+    until(lambda: gateway.process.out.read_text().strip(), "a line of the access log")
+    gateway.process.stop()
+    return gateway.process.out.read_text().splitlines()[-1].split()
+
+
+def main():
+    if not shutil.which("wrk"):
+        sys.exit("bench: wrk is missing: install it (Debian: apt-get install wrk)")
+    with tempfile.TemporaryDirectory() as name:
+        measure(Path(name))
+
+
+def measure(folder):
+    sim = Sim(folder, name="sim")
+    gateways = {}
+    for number, (chain, filters) in enumerate(CHAINS.items()):
+        logs = folder / str(number)
+        logs.mkdir()
+        gateways[chain] = Gateway(logs, filters, modules_dir(), sim.port)
+    print("Modules:")
+    for name, file in json.loads((modules_dir() / "modules.json").read_text()).items():
+        print(f"  {name:8} {(modules_dir() / file).stat().st_size / 1024:5.0f} KiB")
+    # Rounds are interleaved, so that what else the machine does falls on all chains alike.
+    small = {chain: [] for chain in CHAINS}
+    streams = {chain: [] for chain in CHAINS}
+    for _ in range(ROUNDS):
+        for chain, gateway in gateways.items():
+            small[chain].append(load(gateway, folder, BODY))
+            streams[chain].append(load(gateway, folder, STREAM))
+    report(gateways, small, streams)
+    counted = folder / "counted"
+    counted.mkdir()
+    auth, router = host_calls(counted, sim.port)
+    print(f"\nHost calls of a small chat request: auth {auth}, router {router}")
+    for gateway in gateways.values():
+        gateway.process.stop()
+    sim.stop()
+
+
+def report(gateways, small, streams):
+    middle = {
+        chain: [statistics.median(column) for column in zip(*small[chain])]
+        + [statistics.median(column) for column in zip(*streams[chain])]
+        for chain in gateways
+    }
+    bare = middle["bare Envoy"]
+    print(f"\nMedian of {ROUNDS} rounds of {SECONDS} s, {CONNECTIONS} connections, one worker:\n")
+    head = ("chain", "req/s", "ratio", "CPU µs/req", "ratio", "SSE MB/s", "ratio", "RSS MiB", "start s")
+    print("| " + " | ".join(head) + " |\n|" + "---|" * len(head))
+    for chain, gateway in gateways.items():
+        rate, cpu, _, _, _, bytes_per_us = middle[chain]
+        row = (
+            chain,
+            f"{rate:.0f}",
+            f"{rate / bare[0]:.2f}",
+            f"{cpu:.0f}",
+            f"{cpu / bare[1]:.2f}",
+            f"{bytes_per_us:.1f}",
+            f"{bytes_per_us / bare[5]:.2f}",
+            f"{gateway.rss_mib():.0f}",
+            f"{gateway.cold_start:.1f}",
+        )
+        print("| " + " | ".join(row) + " |")
+
+
+if __name__ == "__main__":
+    main()
