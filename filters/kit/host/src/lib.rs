@@ -32,16 +32,38 @@ pub use vm::{Action, Vm};
 pub use envoy::{Envoy, allocate, report_panics};
 
 /// Makes a wasm module of a filter: `weir_host::plugin!(crate::Auth);`. Elsewhere than in a module it is nothing.
+///
+/// Each callback that a module exports costs every request a crossing into the VM. So a filter that reads responses,
+/// or has to settle before the access log is written, says so: `weir_host::plugin!(crate::Quota, response);`. For
+/// others [`weir_core::Stream::on_end`] comes with `proxy_on_done`, and asking to read a response is a fault.
 #[macro_export]
 macro_rules! plugin {
     ($filter:ty) => {
+        $crate::plugin!(@module $filter, false, {
+            // The count must be published before the access log is written.
+            #[cfg(weir_count_host_calls)]
+            $crate::plugin!(@export proxy_on_log(context: u32) => on_end(context));
+        });
+    };
+    ($filter:ty, response) => {
+        $crate::plugin!(@module $filter, true, {
+            $crate::plugin!(@export proxy_on_response_headers(context: u32, _count: usize, end: bool) -> Action
+                => on_response_head(context, end));
+            $crate::plugin!(@export proxy_on_response_body(context: u32, size: usize, end: bool) -> Action
+                => on_response_body(context, size, end));
+            $crate::plugin!(@export proxy_on_response_trailers(context: u32, _count: usize) -> Action
+                => on_response_trailers(context));
+            $crate::plugin!(@export proxy_on_log(context: u32) => on_end(context));
+        });
+    };
+    (@module $filter:ty, $reads_response:literal, { $($more:item)* }) => {
         #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
         #[expect(unsafe_code, missing_docs, reason = "the names and signatures of the proxy-wasm ABI")]
         mod plugin {
             use $crate::{Action, Envoy, Vm};
 
             thread_local! {
-                static VM: Vm<$filter, Envoy> = Vm::new(Envoy);
+                static VM: Vm<$filter, Envoy> = Vm::new(Envoy, $reads_response);
             }
 
             #[unsafe(no_mangle)]
@@ -57,76 +79,30 @@ macro_rules! plugin {
                 $crate::allocate(size)
             }
 
-            #[unsafe(no_mangle)]
-            pub extern "C" fn proxy_on_context_create(context: u32, root: u32) {
-                VM.with(|vm| vm.on_context_create(context, root));
-            }
+            $crate::plugin!(@export proxy_on_context_create(context: u32, root: u32)
+                => on_context_create(context, root));
+            $crate::plugin!(@export proxy_on_configure(root: u32, size: usize) -> bool
+                => on_configure(root, size));
+            $crate::plugin!(@export proxy_on_tick(root: u32) => on_tick(root));
+            $crate::plugin!(@export proxy_on_request_headers(context: u32, _count: usize, end: bool) -> Action
+                => on_request_head(context, end));
+            $crate::plugin!(@export proxy_on_request_body(context: u32, size: usize, end: bool) -> Action
+                => on_request_body(context, size, end));
+            $crate::plugin!(@export proxy_on_request_trailers(context: u32, _count: usize) -> Action
+                => on_request_trailers(context));
+            $crate::plugin!(@export proxy_on_http_call_response(
+                    _context: u32, token: u32, fields: usize, size: usize, _trailers: usize)
+                => on_call_done(token, fields, size));
+            $crate::plugin!(@export proxy_on_done(context: u32) -> bool => on_done(context));
+            $crate::plugin!(@export proxy_on_delete(context: u32) => on_delete(context));
 
-            #[unsafe(no_mangle)]
-            pub extern "C" fn proxy_on_configure(root: u32, size: usize) -> bool {
-                VM.with(|vm| vm.on_configure(root, size))
-            }
-
-            #[unsafe(no_mangle)]
-            pub extern "C" fn proxy_on_tick(root: u32) {
-                VM.with(|vm| vm.on_tick(root));
-            }
-
-            #[unsafe(no_mangle)]
-            pub extern "C" fn proxy_on_request_headers(context: u32, _: usize, end: bool) -> Action {
-                VM.with(|vm| vm.on_request_head(context, end))
-            }
-
-            #[unsafe(no_mangle)]
-            pub extern "C" fn proxy_on_request_body(context: u32, size: usize, end: bool) -> Action {
-                VM.with(|vm| vm.on_request_body(context, size, end))
-            }
-
-            #[unsafe(no_mangle)]
-            pub extern "C" fn proxy_on_request_trailers(context: u32, _: usize) -> Action {
-                VM.with(|vm| vm.on_request_trailers(context))
-            }
-
-            #[unsafe(no_mangle)]
-            pub extern "C" fn proxy_on_response_headers(context: u32, _: usize, end: bool) -> Action {
-                VM.with(|vm| vm.on_response_head(context, end))
-            }
-
-            #[unsafe(no_mangle)]
-            pub extern "C" fn proxy_on_response_body(context: u32, size: usize, end: bool) -> Action {
-                VM.with(|vm| vm.on_response_body(context, size, end))
-            }
-
-            #[unsafe(no_mangle)]
-            pub extern "C" fn proxy_on_response_trailers(context: u32, _: usize) -> Action {
-                VM.with(|vm| vm.on_response_trailers(context))
-            }
-
-            #[unsafe(no_mangle)]
-            pub extern "C" fn proxy_on_http_call_response(
-                context: u32,
-                token: u32,
-                headers: usize,
-                body: usize,
-                _: usize,
-            ) {
-                VM.with(|vm| vm.on_call_done(context, token, headers, body));
-            }
-
-            #[unsafe(no_mangle)]
-            pub extern "C" fn proxy_on_log(context: u32) {
-                VM.with(|vm| vm.on_end(context));
-            }
-
-            #[unsafe(no_mangle)]
-            pub extern "C" fn proxy_on_done(context: u32) -> bool {
-                VM.with(|vm| vm.on_done(context))
-            }
-
-            #[unsafe(no_mangle)]
-            pub extern "C" fn proxy_on_delete(context: u32) {
-                VM.with(|vm| vm.on_delete(context));
-            }
+            $($more)*
+        }
+    };
+    (@export $name:ident($($arg:ident: $type:ty),*) $(-> $result:ty)? => $event:ident($($pass:ident),*)) => {
+        #[unsafe(no_mangle)]
+        pub extern "C" fn $name($($arg: $type),*) $(-> $result)? {
+            VM.with(|vm| vm.$event($($pass),*))
         }
     };
 }

@@ -1,5 +1,6 @@
 //! Effects, done; and the proxy as filters question it.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use weir_core::{
@@ -83,18 +84,34 @@ fn count<A: Abi>(abi: &A, known: (&[Metric], &[u32]), metric: Metric, value: u64
     }
 }
 
+/// A body that the proxy holds.
+#[derive(Clone, Copy)]
+pub(crate) struct Held<'a> {
+    pub(crate) len: usize,
+    /// As much of it, from its start, as is here already.
+    pub(crate) start: &'a [u8],
+}
+
+impl Held<'_> {
+    pub(crate) const NOTHING: Self = Self { len: 0, start: &[] };
+}
+
 /// Replaces ranges of the held body of `side` and gives the body's new length.
 pub(crate) fn replace_body<A: Abi>(
     abi: &A,
     side: Side,
-    len: usize,
+    held: Held<'_>,
     mut parts: Vec<(Range<usize>, Vec<u8>)>,
 ) -> Result<usize, Status> {
     parts.sort_by_key(|(range, _)| range.start);
-    let Some(end) = parts.iter().map(|(range, _)| range.end).max() else { return Ok(len) };
-    let kept = len.checked_sub(end).ok_or(Status::BadArgument)?;
+    let Some(end) = parts.iter().map(|(range, _)| range.end).max() else { return Ok(held.len) };
+    let kept = held.len.checked_sub(end).ok_or(Status::BadArgument)?;
     let all_new = matches!(parts.as_slice(), [(range, _)] if range.start == 0);
-    let old = if all_new { Vec::new() } else { abi.buffer(buffer_of(side), 0, end)? };
+    let old = match held.start.get(..end) {
+        Some(start) => Cow::Borrowed(start),
+        None if all_new => Cow::Borrowed(&[][..]),
+        None => Cow::Owned(abi.buffer(buffer_of(side), 0, end)?),
+    };
     let mut new = Vec::with_capacity(end);
     let mut at = 0;
     for (range, with) in parts {

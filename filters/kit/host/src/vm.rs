@@ -8,12 +8,13 @@ use std::mem;
 use std::rc::Rc;
 
 use weir_core::{
-    Answer, CallError, ConfigError, Cx, Effect, Filter, Flow, Head, Level, Reply, Side, Stream, StreamId,
+    Answer, CallError, ConfigError, Cx, Effect, Filter, Flow, Head, Level, Part, Reply, Side, Stream,
+    StreamId,
 };
 
 use crate::abi::{Abi, BufferKind, MapKind, Status};
 use crate::map;
-use crate::perform::{self, Questions};
+use crate::perform::{self, Held, Questions};
 use crate::session::{Message, Reads, Session};
 
 use calls::{Caller, Pending, Task};
@@ -21,6 +22,7 @@ use calls::{Caller, Pending, Task};
 /// All contexts of one VM. A worker has one VM for each filter.
 pub struct Vm<F: Filter, A> {
     abi: A,
+    reads_response: bool,
     roots: RefCell<BTreeMap<u32, Option<Root<F>>>>,
     sessions: RefCell<BTreeMap<u32, SharedSession<F>>>,
     calls: RefCell<BTreeMap<u32, Pending>>,
@@ -52,10 +54,11 @@ impl<F> Clone for Root<F> {
 }
 
 impl<F: Filter, A: Abi> Vm<F, A> {
-    /// A VM without contexts.
-    pub fn new(abi: A) -> Self {
+    /// A VM without contexts; `reads_response` says whether the module exports the callbacks of a response.
+    pub fn new(abi: A, reads_response: bool) -> Self {
         Self {
             abi,
+            reads_response,
             roots: RefCell::default(),
             sessions: RefCell::default(),
             calls: RefCell::default(),
@@ -179,7 +182,7 @@ impl<F: Filter, A: Abi> Vm<F, A> {
     }
 
     /// A call has been answered, or has failed (`headers` is 0).
-    pub fn on_call_done(&self, _context: u32, token: u32, headers: usize, size: usize) {
+    pub fn on_call_done(&self, token: u32, headers: usize, size: usize) {
         let Some(pending) = self.calls.borrow_mut().remove(&token) else { return };
         let max = usize::try_from(pending.max_answer_bytes).unwrap_or(usize::MAX);
         let (fields, body);
@@ -223,7 +226,7 @@ impl<F: Filter, A: Abi> Vm<F, A> {
                 }
             }
         }
-        self.tell(context, &session, Side::Response, 0, |stream, cx| {
+        self.tell(context, &session, Side::Response, Held::NOTHING, |stream, cx| {
             stream.on_end(cx);
             Flow::Continue
         });
@@ -256,7 +259,9 @@ impl<F: Filter, A: Abi> Vm<F, A> {
         event: impl FnOnce(&mut F::Stream, &mut Cx<'_>, &[u8]) -> Flow,
     ) -> Action {
         let flow = match self.abi.map(kind) {
-            Ok(fields) => self.tell(context, session, side, 0, |stream, cx| event(stream, cx, &fields)),
+            Ok(fields) => {
+                self.tell(context, session, side, Held::NOTHING, |stream, cx| event(stream, cx, &fields))
+            }
             Err(status) => self.fault(side, status),
         };
         self.conclude(context, session, side, flow)
@@ -282,7 +287,11 @@ impl<F: Filter, A: Abi> Vm<F, A> {
             (Message::Held { told }, true) => told,
         };
         let flow = match self.buffer(perform::buffer_of(side), told, size.saturating_sub(told)) {
-            Ok(chunk) => self.tell(context, &session, side, size, |stream, cx| event(stream, cx, &chunk)),
+            Ok(chunk) => {
+                let start = if told == 0 { chunk.as_slice() } else { &[] };
+                let held = Held { len: size, start };
+                self.tell(context, &session, side, held, |stream, cx| event(stream, cx, &chunk))
+            }
             Err(status) => self.fault(side, status),
         };
         self.conclude(context, &session, side, flow)
@@ -315,13 +324,13 @@ impl<F: Filter, A: Abi> Vm<F, A> {
         }
     }
 
-    /// Tells a stream of an event and does what it asks for. `held` is the length of the held body of `side`.
+    /// Tells a stream of an event and does what it asks for. `held` is the held body of `side`.
     fn tell(
         &self,
         context: u32,
         session: &SharedSession<F>,
         side: Side,
-        held: usize,
+        held: Held<'_>,
         event: impl FnOnce(&mut F::Stream, &mut Cx<'_>) -> Flow,
     ) -> Flow {
         let Ok(mut session) = session.try_borrow_mut() else { return self.fault(side, Status::BadArgument) };
@@ -333,6 +342,9 @@ impl<F: Filter, A: Abi> Vm<F, A> {
         for effect in cx.take_effects() {
             let mut done = Ok(());
             match effect {
+                Effect::Read(Part::ResponseHead | Part::ResponseBody) if !self.reads_response => {
+                    done = Err(Status::BadArgument);
+                }
                 Effect::Read(part) => session.reads.set(part, true),
                 Effect::Skip(part) => session.reads.set(part, false),
                 Effect::Wake(stream) => self.tasks.borrow_mut().push_back(Task::Wake(stream.0)),
@@ -345,10 +357,10 @@ impl<F: Filter, A: Abi> Vm<F, A> {
             }
         }
         match perform::replace_body(&self.abi, side, held, bodies) {
-            Ok(held) => {
+            Ok(len) => {
                 // A message that is held on has been told all of it; one that flows on starts anew.
                 if flow == Flow::Wait && *session.message(side) != Message::Answered {
-                    *session.message(side) = Message::Held { told: held };
+                    *session.message(side) = Message::Held { told: len };
                 }
                 flow
             }

@@ -5,7 +5,7 @@ use weir_core::{Answer, Call, CallError, CallId, Cx, Filter, Flow, Level, Owner,
 use super::{SharedSession, Vm};
 use crate::abi::{Abi, Status};
 use crate::map;
-use crate::perform;
+use crate::perform::{self, Held};
 
 /// A call under way.
 pub(super) struct Pending {
@@ -69,7 +69,7 @@ impl<F: Filter, A: Abi> Vm<F, A> {
     fn judge(&self, context: u32, event: impl FnOnce(&mut F::Stream, &mut Cx<'_>) -> Flow) {
         let Some(session) = self.session(context) else { return };
         let Some((side, held)) = session.try_borrow().ok().and_then(|session| session.held()) else { return };
-        let flow = self.tell(context, &session, side, held, event);
+        let flow = self.tell(context, &session, side, Held { len: held, start: &[] }, event);
         let flows_on = flow == Flow::Continue;
         self.settle(&session, side, flow);
         if flows_on && let Err(status) = self.abi.resume(perform::stream_of(side)) {
@@ -93,10 +93,13 @@ impl<F: Filter, A: Abi> Vm<F, A> {
             {
                 let held = session.try_borrow().ok().and_then(|session| session.held());
                 let held = held.map_or(0, |(_, held)| held);
-                verdict = Some(self.tell(context, session, side, held, |stream, cx| match task {
-                    Task::Wake(_) => stream.on_wake(cx),
-                    Task::Refused(_, id) => stream.on_call_done(cx, id, Err(CallError::Refused)),
-                }));
+                verdict =
+                    Some(self.tell(context, session, side, Held { len: held, start: &[] }, |stream, cx| {
+                        match task {
+                            Task::Wake(_) => stream.on_wake(cx),
+                            Task::Refused(_, id) => stream.on_call_done(cx, id, Err(CallError::Refused)),
+                        }
+                    }));
                 continue;
             }
             elsewhere = true;

@@ -2,7 +2,7 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 
 use serde::Deserialize;
-use weir_core::{Call, CallId, Metric, Owner, Part};
+use weir_core::{Call, CallId, Metric, Owner};
 
 use super::*;
 use crate::abi::StreamSide;
@@ -100,7 +100,7 @@ impl Stream for Strings {
         self.told.push(chunk.to_vec());
         if chunk.ends_with(b"!") {
             let len: usize = self.told.iter().map(Vec::len).sum();
-            cx.replace_body(Side::Request, len - 1..len, "?");
+            cx.replace_body(Side::Request, len.saturating_sub(1)..len, "?");
             cx.replace_body(Side::Request, 0..1, "[]");
             return Flow::Continue;
         }
@@ -134,7 +134,7 @@ struct Stage {
 impl Stage {
     fn set() -> Self {
         let proxy = Recorder::default();
-        let vm = Vm::new(proxy.clone());
+        let vm = Vm::new(proxy.clone(), true);
         vm.on_context_create(ROOT, 0);
         assert!(vm.on_configure(ROOT, proxy.give_buffer(BufferKind::PluginConfiguration, b"{}")));
         Self { vm, proxy }
@@ -155,7 +155,7 @@ impl Stage {
         self.proxy.enter(context);
         self.proxy.give_map(MapKind::CallHead, &[(":status", status)]);
         let size = self.proxy.give_buffer(BufferKind::CallBody, body);
-        self.vm.on_call_done(context, token, 1, size);
+        self.vm.on_call_done(token, 1, size);
     }
 }
 
@@ -215,7 +215,7 @@ fn a_call_that_fails_or_answers_nonsense_is_a_value() {
     let stage = Stage::set();
     stage.request(STREAM, "/call");
     stage.proxy.asked();
-    stage.vm.on_call_done(STREAM, 1, 0, 0);
+    stage.vm.on_call_done(1, 0, 0);
     assert_eq!(stage.proxy.asked(), [Asked::Reply(STREAM, 401)]);
     stage.request(3, "/call");
     stage.proxy.asked();
@@ -286,7 +286,7 @@ fn a_reply_that_cannot_be_sent_closes_the_stream() {
 #[test]
 fn a_stream_without_a_configuration_is_answered_and_its_body_held() {
     let proxy = Recorder::default();
-    let vm: Vm<Puppet, _> = Vm::new(proxy.clone());
+    let vm: Vm<Puppet, _> = Vm::new(proxy.clone(), true);
     vm.on_context_create(ROOT, 0);
     vm.on_context_create(STREAM, ROOT);
     proxy.enter(STREAM);
