@@ -1,0 +1,166 @@
+"""A gateway as a user runs it: a configuration file, `weir serve`, and an Envoy on `weir bootstrap`."""
+
+import copy
+import hashlib
+import os
+import subprocess
+
+import httpx
+import yaml
+
+from .envoy import Envoy
+from .process import Process, built, free_port, modules_dir, until
+
+
+def weir(*arguments, env=None, check=True):
+    """Runs `weir` to its end and returns what it did, with its output as text."""
+    command = [built("WEIR_BIN", "weir"), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, env=env)
+    if check and done.returncode != 0:
+        raise RuntimeError(f"weir {' '.join(map(str, arguments))}: {done.stdout}{done.stderr}")
+    return done
+
+
+def key(secret, id, **more):
+    """An entry of `keys` for this secret."""
+    return {"id": id, "sha256": hashlib.sha256(secret.encode()).hexdigest(), **more}
+
+
+def model(name, provider, upstream=None):
+    """An entry of `models` with one target."""
+    target = {"provider": provider} if upstream is None else {"provider": provider, "model": upstream}
+    return {"name": name, "targets": [target]}
+
+
+class Gateway:
+    """`config` is the content of weir.yaml without `gateway.listen` and `gateway.access_log`."""
+
+    def __init__(self, logs, config, secrets=None, modules=None):
+        self.logs = logs
+        self.logs.mkdir(parents=True, exist_ok=True)
+        self.port, self._xds, self._control, self._admin = (free_port() for _ in range(4))
+        (logs / "config").mkdir()
+        self.file, self.access_log_file = logs / "config/weir.yaml", logs / "access.log"
+        self.config = copy.deepcopy(config)
+        self.config.setdefault("gateway", {})
+        self.modules = modules or modules_dir()
+        self.config["gateway"]["listen"] = {"address": "127.0.0.1", "port": self.port}
+        self.config["gateway"]["access_log"] = {"file": str(self.access_log_file)}
+        self._write(yaml.safe_dump(self.config, sort_keys=False))
+        self._http = httpx.Client(base_url=f"http://127.0.0.1:{self._control}", timeout=10)
+        self._environment = os.environ | (secrets or {})
+        self._weir = self._envoy = None
+        try:
+            self.restart_control_plane()
+            bootstrap = self.logs / "envoy.yaml"
+            xds = f"127.0.0.1:{self._xds}"
+            bootstrap.write_text(weir("bootstrap", "--xds", xds, "--admin-port", self._admin).stdout)
+            self._envoy = Envoy(bootstrap, self.logs, self._admin, self.port)
+        except Exception:
+            self.stop()
+            raise
+
+    def restart_control_plane(self):
+        """Starts `weir serve`, again if it runs already, and waits until it is ready."""
+        self.stop_control_plane()
+        command = [built("WEIR_BIN", "weir"), "serve", "--config", self.file, "--modules", self.modules]
+        command += ["--xds", f"127.0.0.1:{self._xds}", "--admin", f"127.0.0.1:{self._control}"]
+        self._weir = Process("weir", command, self.logs, self._environment)
+        self._weir.wait_until(lambda: self._http.get("/readyz").status_code == 200, "is ready")
+
+    def stop_control_plane(self):
+        """Ends `weir serve`; Envoy runs on."""
+        if self._weir:
+            self._weir.stop()
+
+    @property
+    def base_url(self):
+        """What an OpenAI client is given."""
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    # The configuration.
+
+    def status(self):
+        """What the control plane says about itself and the Envoys."""
+        return self._http.get("/v1/status").raise_for_status().json()
+
+    def edit_config(self, change, wait=True):
+        """Changes the file; waits until the control plane has it and, with `wait`, until Envoy runs it."""
+        before = self.status()["version"]
+        change(self.config)
+        self._write(yaml.safe_dump(self.config, sort_keys=False))
+        until(lambda: self.status()["version"] != before, "the control plane takes the new file")
+        if wait:
+            self.wait_until_in_sync()
+
+    def break_config(self, text):
+        """Writes a file that must be refused, and waits until it is; returns the reason."""
+        self._write(text)
+        until(lambda: self.status()["config"]["state"] == "refused", "the control plane refuses the file")
+        return self.status()["config"]["error"]
+
+    def mend_config(self):
+        """Writes back the last good file, and waits until it is taken."""
+        self._write(yaml.safe_dump(self.config, sort_keys=False))
+        until(lambda: self.status()["config"]["state"] == "running", "the control plane takes the good file")
+
+    def wait_until_in_sync(self):
+        """Waits until the Envoy is connected and has acknowledged all of the version that is served."""
+
+        def in_sync():
+            status = self.status()
+            nodes = connected(status)
+            return (
+                nodes and all(node["version"] == status["version"] for node in nodes) and not refused(nodes)
+            )
+
+        until(in_sync, "Envoy acknowledges the configuration")
+
+    def wait_until_refused(self):
+        """Waits until the Envoy has refused something; returns what: its kind, resource and reason."""
+        return until(lambda: refused(connected(self.status())), "Envoy's refusal is reported")
+
+    def _write(self, text):
+        """Replaces the file at once, as an editor does."""
+        draft = self.file.with_suffix(".draft")
+        draft.write_text(text)
+        draft.replace(self.file)
+
+    # What Envoy and the control plane wrote.
+
+    def stats(self, pattern):
+        return self._envoy.stats(pattern)
+
+    def filter_failures(self):
+        return self._envoy.filter_failures()
+
+    def config_dump(self):
+        return self._envoy.config_dump()
+
+    def access_log(self):
+        return self.access_log_file.read_text(errors="replace") if self.access_log_file.exists() else ""
+
+    def weir_log(self):
+        return self._weir.text()
+
+    def envoy_log(self):
+        return self._envoy.logs()
+
+    def tails(self):
+        processes = [self._weir, self._envoy and self._envoy.process]
+        return "\n".join(process.tail() for process in processes if process)
+
+    def stop(self):
+        if self._envoy:
+            self._envoy.stop()
+        self.stop_control_plane()
+        self._http.close()
+
+
+def connected(status):
+    return [node for node in status["nodes"] if "disconnected_since" not in node]
+
+
+def refused(nodes):
+    kinds = [(kind, state) for node in nodes for kind, state in node["types"].items()]
+    return [(kind, state["resource"], state["error"]) for kind, state in kinds if state["state"] == "nacked"]

@@ -1,0 +1,183 @@
+//! The model API: a request in, a reply out, without any IO.
+
+use bytes::Bytes;
+use hyper::header::{AUTHORIZATION, HeaderMap};
+use hyper::{Method, StatusCode};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::shapes::{self, Embeddings, Generated, Generation, Kind, Usage};
+
+/// What the API serves and to whom.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Api {
+    /// Path before every endpoint.
+    pub(crate) base_path: String,
+    /// The models served; none named means all.
+    pub(crate) models: Vec<String>,
+    /// The bearer token that is needed.
+    pub(crate) key: Option<String>,
+}
+
+/// A request that was received whole.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Call<'a> {
+    pub(crate) method: &'a Method,
+    pub(crate) path: &'a str,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) body: &'a [u8],
+    /// The number of the request, for the answer's id.
+    pub(crate) number: u64,
+    /// Seconds since 1970.
+    pub(crate) created: u64,
+}
+
+/// What to answer.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Reply {
+    /// One JSON object.
+    Whole { status: StatusCode, body: Value, usage: Usage },
+    /// Server-sent events.
+    Stream { events: Vec<Bytes>, usage: Usage },
+}
+
+impl Reply {
+    /// A reply that cost no tokens.
+    pub(crate) fn plain(status: StatusCode, body: Value) -> Self {
+        Self::Whole { status, body, usage: Usage::default() }
+    }
+
+    /// A refusal of what the client sent.
+    pub(crate) fn invalid(status: StatusCode, message: &str, param: Option<&str>) -> Self {
+        Self::plain(status, shapes::error(message, "invalid_request_error", param, None))
+    }
+}
+
+impl Api {
+    /// Answers a call.
+    pub(crate) fn answer(&self, call: Call<'_>) -> Reply {
+        self.try_answer(call).unwrap_or_else(|refusal| refusal)
+    }
+
+    fn try_answer(&self, call: Call<'_>) -> Result<Reply, Reply> {
+        let Some(endpoint) = call.path.strip_prefix(self.base_path.trim_end_matches('/')) else {
+            return Err(not_found(call.path));
+        };
+        self.authorize(call.headers)?;
+        match (call.method, endpoint) {
+            (&Method::POST, "/chat/completions") => self.generate(Kind::Chat, call),
+            (&Method::POST, "/completions") => self.generate(Kind::Completion, call),
+            (&Method::POST, "/embeddings") => {
+                let request: Embeddings = parse(call.body)?;
+                self.known(&request.model)?;
+                let (body, usage) = request.answer();
+                Ok(Reply::Whole { status: StatusCode::OK, body, usage })
+            }
+            (&Method::GET, "/models") => {
+                let models: Vec<Value> = self.models.iter().map(|name| shapes::model(name)).collect();
+                Ok(Reply::plain(StatusCode::OK, json!({"object": "list", "data": models})))
+            }
+            (_, "/chat/completions" | "/completions" | "/embeddings" | "/models") => {
+                Err(Reply::invalid(StatusCode::METHOD_NOT_ALLOWED, "This method is not allowed here.", None))
+            }
+            _ => Err(not_found(call.path)),
+        }
+    }
+
+    fn generate(&self, kind: Kind, call: Call<'_>) -> Result<Reply, Reply> {
+        let request: Generation = parse(call.body)?;
+        self.known(&request.model)?;
+        let generated = Generated::new(kind, &request, call.number, call.created);
+        let usage = generated.usage;
+        Ok(if request.stream {
+            Reply::Stream { events: generated.events(), usage }
+        } else {
+            Reply::Whole { status: StatusCode::OK, body: generated.whole(), usage }
+        })
+    }
+
+    fn authorize(&self, headers: &HeaderMap) -> Result<(), Reply> {
+        let Some(key) = &self.key else { return Ok(()) };
+        let sent = headers.get(AUTHORIZATION).map(|value| value.as_bytes());
+        if sent == Some(format!("Bearer {key}").as_bytes()) {
+            return Ok(());
+        }
+        let message = "The model server does not know this key.";
+        let body = shapes::error(message, "invalid_request_error", None, Some("invalid_api_key"));
+        Err(Reply::plain(StatusCode::UNAUTHORIZED, body))
+    }
+
+    fn known(&self, model: &str) -> Result<(), Reply> {
+        if self.models.is_empty() || self.models.iter().any(|name| name == model) {
+            return Ok(());
+        }
+        let message = format!("The model server has no model `{model}`.");
+        let body = shapes::error(&message, "invalid_request_error", Some("model"), Some("model_not_found"));
+        Err(Reply::plain(StatusCode::NOT_FOUND, body))
+    }
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Reply> {
+    serde_json::from_slice(body).map_err(|error| {
+        Reply::invalid(
+            StatusCode::BAD_REQUEST,
+            &format!("The model server cannot read the body: {error}"),
+            None,
+        )
+    })
+}
+
+fn not_found(path: &str) -> Reply {
+    Reply::invalid(StatusCode::NOT_FOUND, &format!("The model server has nothing at {path}."), None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(api: &Api, method: &Method, path: &str, authorization: Option<&str>, body: &str) -> u16 {
+        let mut headers = HeaderMap::new();
+        if let Some(value) = authorization {
+            headers.insert(AUTHORIZATION, value.parse().unwrap());
+        }
+        let call = Call { method, path, headers: &headers, body: body.as_bytes(), number: 0, created: 0 };
+        match api.answer(call) {
+            Reply::Whole { status, .. } => status.as_u16(),
+            Reply::Stream { .. } => 200,
+        }
+    }
+
+    #[test]
+    fn every_endpoint_lives_under_the_base_path() {
+        let api = Api { base_path: "/openai/v1".into(), ..Api::default() };
+        let chat = r#"{"model": "m", "messages": []}"#;
+        for (method, path, expected) in [
+            (Method::POST, "/openai/v1/chat/completions", 200),
+            (Method::POST, "/openai/v1/completions", 200),
+            (Method::POST, "/openai/v1/embeddings", 400),
+            (Method::GET, "/openai/v1/models", 200),
+            (Method::GET, "/openai/v1/chat/completions", 405),
+            (Method::POST, "/v1/chat/completions", 404),
+            (Method::POST, "/openai/v1/other", 404),
+        ] {
+            assert_eq!(status(&api, &method, path, None, chat), expected, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_asked_for_where_one_is_set() {
+        let api = Api { key: Some("k".into()), ..Api::default() };
+        for (authorization, expected) in [(Some("Bearer k"), 200), (Some("Bearer other"), 401), (None, 401)] {
+            assert_eq!(status(&api, &Method::GET, "/models", authorization, ""), expected);
+        }
+    }
+
+    #[test]
+    fn a_model_that_is_not_served_is_not_found() {
+        let api = Api { models: vec!["here".into()], ..Api::default() };
+        for (model, expected) in [("here", 200), ("elsewhere", 404)] {
+            let body = json!({"model": model, "messages": []}).to_string();
+            assert_eq!(status(&api, &Method::POST, "/chat/completions", None, &body), expected);
+        }
+    }
+}
