@@ -1,0 +1,104 @@
+//! What Envoy is started with: the file that points it to the control plane, or one with everything in it.
+
+use std::net::SocketAddr;
+
+use serde_json::{Value, json};
+
+use crate::snapshot::{Kind, Snapshot};
+
+/// A bootstrap whose Envoy gets everything from the control plane at `xds`.
+pub fn dynamic(xds: &str, admin: SocketAddr) -> Result<String, InvalidAddress> {
+    let (host, port) = xds.rsplit_once(':').ok_or(InvalidAddress)?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let port: u16 = port.parse().map_err(|_| InvalidAddress)?;
+    if host.is_empty() || host.contains(|c: char| c.is_whitespace() || "{}[],\"'#&*!|>%@`".contains(c)) {
+        return Err(InvalidAddress);
+    }
+    Ok(TEMPLATE
+        .replace(XDS, &address(host, port))
+        .replace(ADMIN, &address(&admin.ip().to_string(), admin.port())))
+}
+
+/// A bootstrap with every resource in it, for `envoy --mode validate`. Its secrets are not the real ones.
+pub fn complete(snapshot: &Snapshot) -> Value {
+    let mut listeners: Vec<Value> = bodies(snapshot, Kind::Listeners).collect();
+    let mut clusters: Vec<Value> = bodies(snapshot, Kind::Clusters).collect();
+    listeners.iter_mut().for_each(|listener| inline_listener(listener, snapshot));
+    clusters.iter_mut().for_each(|cluster| inline_cluster(cluster, snapshot));
+    let secrets: Vec<Value> = bodies(snapshot, Kind::Secrets).collect();
+    json!({"static_resources": {"listeners": listeners, "clusters": clusters, "secrets": secrets}})
+}
+
+fn bodies(snapshot: &Snapshot, kind: Kind) -> impl Iterator<Item = Value> {
+    snapshot.of(kind).map(|(_, resource)| resource.body.clone())
+}
+
+fn find(snapshot: &Snapshot, kind: Kind, name: &Value) -> Option<Value> {
+    let mut named = snapshot.of(kind).filter(|(known, _)| Some(*known) == name.as_str());
+    named.next().map(|(_, resource)| resource.body.clone())
+}
+
+/// Puts the filters and the routes in the places of their references.
+fn inline_listener(listener: &mut Value, snapshot: &Snapshot) {
+    let managers = listener.pointer_mut("/filter_chains/0/filters/0/typed_config");
+    let Some(manager) = managers.and_then(Value::as_object_mut) else { return };
+    let routes = manager.remove("rds").and_then(|rds| rds.get("route_config_name").cloned());
+    if let Some(routes) = routes.and_then(|name| find(snapshot, Kind::Routes, &name)) {
+        manager.insert("route_config".into(), routes);
+    }
+    for place in manager.get_mut("http_filters").and_then(Value::as_array_mut).into_iter().flatten() {
+        if place.get("config_discovery").is_none() {
+            continue;
+        }
+        if let Some(filter) = place.get("name").and_then(|name| find(snapshot, Kind::Extensions, name)) {
+            *place = filter;
+        }
+    }
+}
+
+/// Puts the endpoints in the place of their reference, and names the secrets instead of asking for them.
+fn inline_cluster(cluster: &mut Value, snapshot: &Snapshot) {
+    let endpoints = cluster.get("name").and_then(|name| find(snapshot, Kind::Endpoints, name));
+    if let (Some(endpoints), Some(fields)) = (endpoints, cluster.as_object_mut()) {
+        fields.remove("eds_cluster_config");
+        fields.insert("type".into(), "STATIC".into());
+        fields.insert("load_assignment".into(), endpoints);
+    }
+    if let Some(credential) = cluster.pointer_mut(CREDENTIAL).and_then(Value::as_object_mut) {
+        credential.remove("sds_config");
+    }
+}
+
+fn address(host: &str, port: u16) -> String {
+    format!("{{address: \"{host}\", port_value: {port}}}")
+}
+
+/// The text is not a host and a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an address is HOST:PORT, such as 127.0.0.1:18000 or weir.example:18000")]
+pub struct InvalidAddress;
+
+const TEMPLATE: &str = include_str!("../../envoy/bootstrap.yaml");
+const XDS: &str = "{address: \"127.0.0.1\", port_value: 18000}";
+const ADMIN: &str = "{address: \"127.0.0.1\", port_value: 9901}";
+
+/// Where a cluster has the name of its provider's credential.
+const CREDENTIAL: &str = "/typed_extension_protocol_options\
+    /envoy.extensions.upstreams.http.v3.HttpProtocolOptions\
+    /http_filters/0/typed_config/credential/typed_config/credential";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_addresses_give_the_file_as_it_is() {
+        let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        assert_eq!(dynamic("127.0.0.1:18000", local(9901)).as_deref(), Ok(TEMPLATE));
+        let other = dynamic("weir.example:19000", local(9902)).unwrap();
+        let changed: Vec<_> = other.lines().zip(TEMPLATE.lines()).filter(|(new, old)| new != old).collect();
+        assert_eq!(changed.len(), 2, "{changed:?}");
+        assert!(other.contains("{address: \"weir.example\", port_value: 19000}"));
+        assert_eq!(dynamic("weir.example", local(9902)), Err(InvalidAddress));
+    }
+}

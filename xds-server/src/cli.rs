@@ -1,0 +1,186 @@
+//! The command line.
+
+use std::{
+    io::{self, Read, Write},
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use weir_schema::{ModelPattern, Name};
+
+use crate::{
+    bootstrap, compile::compile, encode, keys, load, modules::Modules, secret::Secret, serve, telemetry,
+};
+
+/// The control plane of Weir: reads one file and serves it to Envoy.
+#[derive(Debug, Parser)]
+#[command(name = "weir", version, about, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve a configuration to every Envoy that connects, and follow its changes
+    Serve(Serve),
+    /// Check a configuration without reading its secrets
+    Validate(Config),
+    /// Print the Envoy resources that a configuration becomes, without secrets
+    Compile(Compile),
+    /// Print the file that Envoy is started with
+    Bootstrap(Bootstrap),
+    /// Make and hash API keys
+    #[command(subcommand)]
+    Keys(Keys),
+}
+
+#[derive(Debug, Args)]
+struct Config {
+    /// The configuration file
+    #[arg(short, long, value_name = "FILE", env = "WEIR_CONFIG")]
+    config: PathBuf,
+    /// The folder of the filters' modules, as Envoy sees it
+    #[arg(long, value_name = "DIR", env = "WEIR_MODULES")]
+    modules: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    /// The configuration file; it is watched, and a wrong change is reported and not served
+    #[arg(short, long, value_name = "FILE", env = "WEIR_CONFIG")]
+    config: PathBuf,
+    /// The folder of the filters' modules, as Envoy sees it
+    #[arg(long, value_name = "DIR", env = "WEIR_MODULES")]
+    modules: PathBuf,
+    /// Where Envoys connect; whoever can reach it can read the providers' keys
+    #[arg(long, value_name = "ADDRESS", env = "WEIR_XDS", default_value = "127.0.0.1:18000")]
+    xds: SocketAddr,
+    /// Where /healthz, /readyz and /v1/status are served
+    #[arg(long, value_name = "ADDRESS", env = "WEIR_ADMIN", default_value = "127.0.0.1:18001")]
+    admin: SocketAddr,
+    /// How the log is written
+    #[arg(long, value_enum, env = "WEIR_LOG_FORMAT", default_value = "text")]
+    log_format: telemetry::LogFormat,
+    /// What is logged: a level, or a list such as info,weir::xds=debug
+    #[arg(long, value_name = "FILTER", env = "WEIR_LOG", default_value = "info")]
+    log: String,
+}
+
+#[derive(Debug, Args)]
+struct Compile {
+    #[command(flatten)]
+    config: Config,
+    /// What to print
+    #[arg(long, value_enum, default_value = "resources")]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// The resources as they are served, by kind and name
+    Resources,
+    /// One static bootstrap with everything in it, for `envoy --mode validate`
+    Bootstrap,
+}
+
+#[derive(Debug, Args)]
+struct Bootstrap {
+    /// Where Envoy finds the control plane
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:18000")]
+    xds: String,
+    /// The port of Envoy's own admin interface, on 127.0.0.1
+    #[arg(long, value_name = "PORT", default_value_t = 9901)]
+    admin_port: u16,
+}
+
+#[derive(Debug, Subcommand)]
+enum Keys {
+    /// Make a key: print its secret once, and the entry for the configuration file
+    Create {
+        /// The key's public name
+        #[arg(long, default_value = "key-1", value_parser = name)]
+        id: Name,
+        /// Models it may use; `*` in a name stands for any characters. Default all
+        #[arg(long, value_name = "MODEL", value_delimiter = ',', value_parser = pattern)]
+        models: Vec<ModelPattern>,
+    },
+    /// Print the SHA-256 of a secret that is read from standard input
+    Hash,
+}
+
+/// Why a command failed. `main` prints it.
+pub type Failure = Box<dyn std::error::Error>;
+
+impl Cli {
+    /// Does what the command line says; what it prints goes to `out`.
+    pub fn run(self, out: &mut impl Write) -> Result<(), Failure> {
+        match self.command {
+            Command::Serve(options) => options.run(),
+            Command::Validate(options) => options.validate(out),
+            Command::Compile(options) => options.run(out),
+            Command::Bootstrap(Bootstrap { xds, admin_port }) => {
+                let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, admin_port));
+                Ok(write!(out, "{}", bootstrap::dynamic(&xds, admin)?)?)
+            }
+            Command::Keys(Keys::Create { id, models }) => {
+                let key = keys::NewKey::generate()?;
+                writeln!(out, "# The secret, shown only now:\n{}\n", key.secret())?;
+                Ok(writeln!(out, "# Add this to `keys` in the configuration:\n{}", key.entry(&id, &models))?)
+            }
+            Command::Keys(Keys::Hash) => {
+                let mut text = String::new();
+                io::stdin().read_to_string(&mut text)?;
+                Ok(writeln!(out, "{}", keys::hash(Secret::parse(&text)?.expose()))?)
+            }
+        }
+    }
+}
+
+impl Serve {
+    fn run(self) -> Result<(), Failure> {
+        telemetry::start(self.log_format, &self.log)?;
+        let Self { config, modules, xds, admin, .. } = self;
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        Ok(runtime.block_on(serve::serve(serve::Options { config, modules, xds, admin }))?)
+    }
+}
+
+impl Config {
+    fn modules(&self) -> Result<Modules, Failure> {
+        Ok(self.modules.as_deref().map_or_else(|| Ok(Modules::placeholders()), Modules::read)?)
+    }
+
+    fn validate(&self, out: &mut impl Write) -> Result<(), Failure> {
+        let model = load::model(&self.config)?;
+        encode::Encoded::new(&compile(&model, &self.modules()?)?)?;
+        let parts = model.parts();
+        let [keys, providers, models] = [parts.keys.len(), parts.providers.len(), parts.models.len()];
+        let file = self.config.display();
+        Ok(writeln!(out, "{file}: ok ({models} models, {providers} providers, {keys} keys)")?)
+    }
+}
+
+impl Compile {
+    fn run(self, out: &mut impl Write) -> Result<(), Failure> {
+        let snapshot = compile(&load::model(&self.config.config)?, &self.config.modules()?)?;
+        let json = match self.format {
+            Format::Resources => snapshot.to_json(),
+            Format::Bootstrap => {
+                let bootstrap = bootstrap::complete(&snapshot);
+                encode::check("envoy.config.bootstrap.v3.Bootstrap", &bootstrap)?;
+                bootstrap
+            }
+        };
+        Ok(writeln!(out, "{json:#}")?)
+    }
+}
+
+fn name(text: &str) -> Result<Name, weir_schema::InvalidName> {
+    text.to_owned().try_into()
+}
+
+fn pattern(text: &str) -> Result<ModelPattern, weir_schema::InvalidName> {
+    text.to_owned().try_into()
+}

@@ -1,0 +1,135 @@
+//! Turns a model into Envoy's resources: pure, and without protobuf.
+
+mod cluster;
+mod extension;
+mod listener;
+mod route;
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use weir_schema::{ModelName, Name};
+
+use crate::{
+    model::{Model, PublicModel},
+    modules::Modules,
+    snapshot::{Kind, Snapshot},
+};
+
+/// The name of the listener and of its route table.
+pub const GATEWAY: &str = "weir";
+
+/// Every resource that Envoy needs to serve `model` with these modules.
+pub fn compile(model: &Model, modules: &Modules) -> Result<Snapshot, CompileError> {
+    let parts = model.parts();
+    let routes = route_names(&parts.models)?;
+    let mut snapshot = Snapshot::default();
+    for provider in &parts.providers {
+        snapshot.insert(Kind::Clusters, provider.name.as_str(), cluster::cluster(provider));
+        if let Some(endpoints) = cluster::endpoints(provider) {
+            snapshot.insert(Kind::Endpoints, provider.name.as_str(), endpoints);
+        }
+        let secret = provider.credential.as_ref().and_then(|name| parts.secrets.get_key_value(name));
+        if let Some((name, secret)) = secret {
+            snapshot.insert_secret(name.as_str(), secret.clone());
+        }
+    }
+    let auth = extension::auth(&parts.keys, &modules.auth)?;
+    snapshot.insert(Kind::Extensions, extension::AUTH, auth);
+    let router = extension::router(&parts.gateway, &routes, &modules.router)?;
+    snapshot.insert(Kind::Extensions, extension::ROUTER, router);
+    snapshot.insert(Kind::Listeners, GATEWAY, listener::listener(&parts.gateway));
+    snapshot.insert(Kind::Routes, GATEWAY, route::table(model, &routes));
+    Ok(snapshot)
+}
+
+/// A model that cannot be written as resources.
+#[derive(Debug, thiserror::Error)]
+pub enum CompileError {
+    /// Two models would be told apart by one route name.
+    #[error("models.{0}: the name cannot be told apart from that of \"{1}\"")]
+    RouteCollision(ModelName, ModelName),
+    /// A model's name leads to no name of a route.
+    #[error("models.{0}: no route can be named after it")]
+    RouteName(ModelName),
+    /// A filter's configuration cannot be written as JSON.
+    #[error("{filter}: {problem}")]
+    Config {
+        /// The filter.
+        filter: &'static str,
+        /// What serde says.
+        problem: serde_json::Error,
+    },
+}
+
+/// The models by the name of their route.
+type Routes<'a> = BTreeMap<Name, &'a PublicModel>;
+
+fn route_names(models: &[PublicModel]) -> Result<Routes<'_>, CompileError> {
+    let mut routes = Routes::new();
+    for model in models {
+        let name = route_name(&model.name).ok_or_else(|| CompileError::RouteName(model.name.clone()))?;
+        if let Some(other) = routes.insert(name, model) {
+            return Err(CompileError::RouteCollision(model.name.clone(), other.name.clone()));
+        }
+    }
+    Ok(routes)
+}
+
+/// The model's own name if it can stand in a header as it is; otherwise what is left of it and a short hash.
+fn route_name(model: &ModelName) -> Option<Name> {
+    let name = model.as_str();
+    Name::try_from(name.to_owned()).ok().or_else(|| {
+        let plain = |c: char| if c.is_ascii_alphanumeric() || ".-/".contains(c) { c } else { '-' };
+        let safe: String = name.chars().map(|c| plain(c.to_ascii_lowercase())).take(SAFE_CHARS).collect();
+        let hash: String = Sha256::digest(name).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        let start = |c: char| !c.is_ascii_alphanumeric();
+        Name::try_from(format!("{}-{hash}", safe.trim_start_matches(start)).trim_matches('-').to_owned()).ok()
+    })
+}
+
+/// `typed_config` of an extension: an `Any` in JSON form.
+fn typed(message: &str, body: Value) -> Value {
+    with(body, json!({"@type": format!("type.googleapis.com/{message}")}))
+}
+
+/// An object with the fields of another one added.
+fn with(mut body: Value, more: Value) -> Value {
+    if let (Value::Object(fields), Value::Object(more)) = (&mut body, more) {
+        fields.extend(more);
+    }
+    body
+}
+
+/// Where everything that is named comes from: the stream that asks.
+fn ads() -> Value {
+    json!({"ads": {}, "resource_api_version": "V3"})
+}
+
+/// A duration as protobuf writes it in JSON.
+fn seconds(duration: std::time::Duration) -> String {
+    match duration.subsec_millis() {
+        0 => format!("{}s", duration.as_secs()),
+        millis => format!("{}.{millis:03}s", duration.as_secs()),
+    }
+}
+
+/// How much of a model's name stays readable in a derived one.
+const SAFE_CHARS: usize = 100;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_is_named_after_its_model() {
+        let route =
+            |name: &str| route_name(&ModelName::try_from(name.to_owned()).unwrap()).unwrap().to_string();
+        assert_eq!(route("openai/gpt-4o"), "openai/gpt-4o");
+        assert_eq!(route("meta-llama/Llama-3.1-8B"), "meta-llama/llama-3.1-8b-ac8584a0");
+        assert_ne!(route("Gpt"), route("gPt"));
+        assert_eq!(route("::").len(), 8);
+        assert_eq!(route(&"X".repeat(256)).len(), 109);
+    }
+}

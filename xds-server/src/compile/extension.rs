@@ -1,0 +1,86 @@
+//! ECDS: the filters, each with its module and its configuration in one resource.
+
+use std::{num::NonZeroU32, path::Path};
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use weir_schema::{auth, router};
+
+use super::{CompileError, Routes, ads, typed, with};
+use crate::model::{Gateway, Key};
+
+/// The resource that has the `auth` filter.
+pub(super) const AUTH: &str = "weir.auth";
+/// The resource that has the `router` filter.
+pub(super) const ROUTER: &str = "weir.router";
+
+/// How much of a request is held until its model is known, at the filter and at the route.
+pub(super) const HELD_BODY_BYTES: NonZeroU32 = NonZeroU32::MIN.saturating_add(1024 * 1024 - 1);
+
+/// A place in the listener's chain whose filter is the extension resource of that name.
+pub(super) fn place(name: &str) -> Value {
+    // No time limit: a listener without its filters must not open.
+    let source = with(ads(), json!({"initial_fetch_timeout": "0s"}));
+    let type_urls = [format!("type.googleapis.com/{WASM}")];
+    json!({"name": name, "config_discovery": {"config_source": source, "type_urls": type_urls}})
+}
+
+pub(super) fn auth(keys: &[Key], module: &Path) -> Result<Value, CompileError> {
+    let keys = keys.iter().map(|key| auth::Key {
+        id: key.id.clone(),
+        sha256: key.sha256.clone(),
+        consumer: key.consumer.clone().unwrap_or_else(|| key.id.clone()),
+        domain: weir_schema::Name::default_domain(),
+        models: key.models.clone(),
+        expires_at: key.expires_at,
+        disabled: key.disabled,
+    });
+    let config = auth::Config {
+        keys: keys.collect(),
+        lookup: None,
+        model_check: auth::ModelCheck::Router,
+        held_body_bytes: HELD_BODY_BYTES,
+    };
+    plugin("auth", AUTH, module, &config)
+}
+
+pub(super) fn router(gateway: &Gateway, routes: &Routes<'_>, module: &Path) -> Result<Value, CompileError> {
+    let models = routes.iter().map(|(route, model)| router::Model {
+        name: model.name.clone(),
+        route: route.clone(),
+        upstream_model: model.target.model.clone().filter(|name| *name != model.name),
+        owned_by: model.owned_by.clone(),
+        created: 0,
+    });
+    let config = router::Config {
+        models: models.collect(),
+        identity: router::Identity::Required,
+        body_bytes: gateway.request_body,
+        held_body_bytes: HELD_BODY_BYTES.min(gateway.request_body),
+    };
+    plugin("router", ROUTER, module, &config)
+}
+
+fn plugin(
+    filter: &'static str,
+    name: &str,
+    module: &Path,
+    config: &impl Serialize,
+) -> Result<Value, CompileError> {
+    let config = serde_json::to_value(config).map_err(|problem| CompileError::Config { filter, problem })?;
+    let wasm = json!({"config": {
+        "name": name,
+        "root_id": filter,
+        "failure_policy": "FAIL_RELOAD",
+        "allow_on_headers_stop_iteration": true,
+        "vm_config": {
+            "vm_id": "weir",
+            "runtime": "envoy.wasm.runtime.v8",
+            "code": {"local": {"filename": module.to_string_lossy()}},
+        },
+        "configuration": typed("google.protobuf.StringValue", json!({"value": config.to_string()})),
+    }});
+    Ok(json!({"name": name, "typed_config": typed(WASM, wasm)}))
+}
+
+const WASM: &str = "envoy.extensions.filters.http.wasm.v3.Wasm";

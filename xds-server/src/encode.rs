@@ -1,0 +1,132 @@
+//! Turns a snapshot's JSON into the protobuf that Envoy reads, with Envoy's own descriptors.
+
+use std::{collections::BTreeMap, fmt, sync::LazyLock};
+
+use prost::{Message, bytes::Bytes};
+use prost_reflect::{DescriptorPool, DynamicMessage};
+use serde::de::{DeserializeSeed, IntoDeserializer};
+use serde_json::Value;
+
+use crate::{
+    secret::Secret,
+    snapshot::{Kind, Resource, SECRET_AT, Snapshot, Version},
+};
+
+/// A snapshot as it is sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Encoded {
+    version: Option<Version>,
+    resources: BTreeMap<Kind, BTreeMap<String, Sealed>>,
+    secrets: Vec<Secret>,
+}
+
+/// A resource as it is sent.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Sealed {
+    /// The version of its content.
+    pub version: Version,
+    /// The message, serialized. It may have a secret in it.
+    pub message: Bytes,
+}
+
+impl Encoded {
+    /// Encodes every resource.
+    pub fn new(snapshot: &Snapshot) -> Result<Self, EncodeError> {
+        let mut resources: BTreeMap<Kind, BTreeMap<String, Sealed>> = BTreeMap::new();
+        let mut secrets = Vec::new();
+        for kind in Kind::ALL {
+            for (name, resource) in snapshot.of(kind) {
+                let refused = |problem| EncodeError { kind, name: name.into(), problem };
+                let message = encode(kind, resource).map_err(refused)?;
+                let sealed = Sealed { version: resource.version(), message };
+                resources.entry(kind).or_default().insert(name.into(), sealed);
+                secrets.extend(resource.secret.clone());
+            }
+        }
+        let parts = resources
+            .values()
+            .flatten()
+            .flat_map(|(name, sealed)| [name.as_bytes(), sealed.version.as_str().as_bytes()]);
+        Ok(Self { version: Some(Version::of(parts)), resources, secrets })
+    }
+
+    /// The version of the whole; none before the first snapshot.
+    pub fn version(&self) -> Option<&Version> {
+        self.version.as_ref()
+    }
+
+    /// A resource.
+    pub fn get(&self, kind: Kind, name: &str) -> Option<&Sealed> {
+        self.resources.get(&kind)?.get(name)
+    }
+
+    /// The names of a kind's resources.
+    pub fn names(&self, kind: Kind) -> impl Iterator<Item = &str> {
+        self.resources.get(&kind).into_iter().flat_map(BTreeMap::keys).map(String::as_str)
+    }
+
+    /// `text` without the secrets that are in the snapshot, and no longer than `limit` bytes.
+    pub fn redact(&self, text: &str, limit: usize) -> String {
+        let redact = |text: String, secret: &Secret| text.replace(secret.expose(), crate::secret::REDACTED);
+        let text = self.secrets.iter().fold(text.to_owned(), redact);
+        let whole = text.char_indices().map(|(at, char)| at.saturating_add(char.len_utf8()));
+        let end = whole.take_while(|end| *end <= limit).last().unwrap_or_default();
+        text.get(..end).unwrap_or_default().to_owned()
+    }
+}
+
+impl fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sealed({}, {} bytes)", self.version, self.message.len())
+    }
+}
+
+/// A resource that is not what Envoy's descriptors say. This is a fault of the compiler, not of the file.
+#[derive(Debug, thiserror::Error)]
+#[error("{kind}.{name}: {problem}")]
+pub struct EncodeError {
+    /// The resource's kind.
+    pub kind: Kind,
+    /// The resource's name.
+    pub name: String,
+    /// What is wrong with it.
+    pub problem: Problem,
+}
+
+/// What can be wrong with a resource.
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    /// The descriptors that are built in cannot be read.
+    #[error("the descriptors do not have {0}")]
+    NoDescriptor(&'static str),
+    /// The JSON is not a message of that type.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    /// There is no place for its secret.
+    #[error("there is no place for the secret")]
+    NoSecret,
+}
+
+/// Whether a JSON value is a message of that type; `weir compile` checks its bootstrap with it.
+pub fn check(message: &'static str, body: &Value) -> Result<(), Problem> {
+    parse(message, body.clone()).map(drop)
+}
+
+fn encode(kind: Kind, resource: &Resource) -> Result<Bytes, Problem> {
+    let message = kind.type_url().rsplit('/').next().unwrap_or_default();
+    let mut body = resource.body.clone();
+    if let Some(secret) = &resource.secret {
+        *body.pointer_mut(SECRET_AT).ok_or(Problem::NoSecret)? = secret.expose().into();
+    }
+    Ok(parse(message, body)?.encode_to_vec().into())
+}
+
+fn parse(message: &'static str, body: Value) -> Result<DynamicMessage, Problem> {
+    let descriptor = POOL.as_ref().and_then(|pool| pool.get_message_by_name(message));
+    let descriptor = descriptor.ok_or(Problem::NoDescriptor(message))?;
+    Ok(descriptor.deserialize(body.into_deserializer())?)
+}
+
+static POOL: LazyLock<Option<DescriptorPool>> = LazyLock::new(|| DescriptorPool::decode(DESCRIPTORS).ok());
+
+const DESCRIPTORS: &[u8] = include_bytes!("../../envoy/descriptors.binpb");

@@ -1,0 +1,321 @@
+//! The file people write: its shape, its defaults, and errors that say where.
+
+mod error;
+mod hashes;
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+    num::{NonZeroU16, NonZeroU32},
+    path::PathBuf,
+};
+
+use serde::Deserialize;
+use weir_schema::{ModelName, ModelPattern, Name, Timestamp};
+
+use crate::{
+    model::{self, Model, ModelError, Problem, Span, Upstream},
+    secret::{Secret, SecretSource},
+};
+
+pub use error::{FileError, Place};
+pub use hashes::Hashes;
+
+/// The whole file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct File {
+    /// Where the gateway listens, and its limits.
+    pub gateway: Gateway,
+    /// Secrets, by reference only.
+    pub secrets: BTreeMap<Name, SecretSource>,
+    /// Who may call.
+    pub consumers: Vec<Consumer>,
+    /// What callers identify themselves with.
+    pub keys: Vec<Key>,
+    /// Who answers.
+    pub providers: Vec<Provider>,
+    /// What callers may ask for.
+    pub models: Vec<PublicModel>,
+}
+
+/// `gateway`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Gateway {
+    /// The name of the Envoys that serve it.
+    pub name: Name,
+    /// Where it listens.
+    pub listen: Listen,
+    /// What it refuses.
+    pub limits: Limits,
+    /// Where Envoy writes its access log.
+    pub access_log: AccessLog,
+}
+
+/// `gateway.listen`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Listen {
+    /// An IP address.
+    pub address: IpAddr,
+    /// A port.
+    pub port: NonZeroU16,
+}
+
+/// `gateway.limits`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// The largest request body in bytes.
+    pub request_body: NonZeroU32,
+}
+
+/// `gateway.access_log`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AccessLog {
+    /// The file.
+    pub file: PathBuf,
+}
+
+/// `consumers[]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Consumer {
+    /// The consumer's name.
+    pub name: Name,
+    /// What is known about it.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// `keys[]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Key {
+    /// The key's public name.
+    pub id: Name,
+    /// Whom it stands for. Default a consumer named as the key.
+    pub consumer: Option<Name>,
+    /// The SHA-256 of its secret, or of several while it is being rotated.
+    pub sha256: Hashes,
+    /// The models it may use.
+    #[serde(default = "any_model")]
+    pub models: Vec<ModelPattern>,
+    /// When it stops working.
+    pub expires_at: Option<Timestamp>,
+    /// Whether it is refused for now.
+    #[serde(default)]
+    pub disabled: bool,
+}
+
+/// `providers[]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provider {
+    /// The provider's name.
+    pub name: Name,
+    /// The base URL of its API.
+    pub upstream: Upstream,
+    /// Names of the secrets it is called with.
+    #[serde(default)]
+    pub credentials: Vec<Name>,
+    /// How an https upstream is verified.
+    #[serde(default)]
+    pub tls: Tls,
+    /// Whether an http upstream speaks HTTP/2.
+    #[serde(default)]
+    pub http2: bool,
+    /// How long things may take.
+    #[serde(default)]
+    pub timeouts: ProviderTimeouts,
+}
+
+/// `providers[].tls`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tls {
+    /// The certificate authorities to trust, as a file that Envoy reads.
+    pub ca: Option<PathBuf>,
+}
+
+/// `providers[].timeouts`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProviderTimeouts {
+    /// Until a connection is open.
+    pub connect: Span,
+}
+
+/// `models[]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PublicModel {
+    /// What a request's `model` says.
+    pub name: ModelName,
+    /// Who answers.
+    pub targets: Vec<Target>,
+    /// How long things may take.
+    #[serde(default)]
+    pub timeouts: Timeouts,
+    /// `owned_by` in the list of models.
+    #[serde(default = "default_owner")]
+    pub owned_by: String,
+}
+
+/// `models[].targets[]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// The provider's name.
+    pub provider: Name,
+    /// The model's name there. Default the same name.
+    pub model: Option<ModelName>,
+}
+
+/// `models[].timeouts`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Timeouts {
+    /// How long neither side may be silent.
+    pub idle: Span,
+    /// How long an answer may take as a whole.
+    pub total: Option<Span>,
+}
+
+impl File {
+    /// Reads a file's text.
+    pub fn parse(text: &str) -> Result<Self, FileError> {
+        if text.trim().is_empty() {
+            return Ok(Self::default());
+        }
+        error::parse(text)
+    }
+
+    /// The model that the file describes, with its secrets.
+    pub fn into_model(self, secrets: BTreeMap<Name, Secret>) -> Result<Model, ModelError> {
+        let providers = self.providers.into_iter().map(Provider::into_model);
+        let models = self.models.into_iter().map(PublicModel::into_model);
+        Model::new(model::Parts {
+            gateway: self.gateway.into_model(),
+            secrets,
+            consumers: self.consumers.into_iter().map(Consumer::into_model).collect(),
+            keys: self.keys.into_iter().map(Key::into_model).collect(),
+            providers: providers.collect::<Result<_, _>>()?,
+            models: models.collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl Gateway {
+    fn into_model(self) -> model::Gateway {
+        model::Gateway {
+            name: self.name,
+            address: self.listen.address,
+            port: self.listen.port.get(),
+            request_body: self.limits.request_body,
+            access_log: self.access_log.file,
+        }
+    }
+}
+
+impl Consumer {
+    fn into_model(self) -> model::Consumer {
+        model::Consumer { name: self.name, labels: self.labels }
+    }
+}
+
+impl Key {
+    fn into_model(self) -> model::Key {
+        let Self { id, consumer, sha256, models, expires_at, disabled } = self;
+        model::Key { id, consumer, sha256: sha256.into(), models, expires_at, disabled }
+    }
+}
+
+impl Provider {
+    fn into_model(self) -> Result<model::Provider, ModelError> {
+        if self.credentials.len() > 1 {
+            let at = format!("providers.{}.credentials", self.name);
+            return Err(ModelError { at, problem: Problem::Credentials });
+        }
+        Ok(model::Provider {
+            name: self.name,
+            upstream: self.upstream,
+            credential: self.credentials.into_iter().next(),
+            ca: self.tls.ca,
+            http2: self.http2,
+            connect_timeout: self.timeouts.connect.duration(),
+        })
+    }
+}
+
+impl PublicModel {
+    fn into_model(self) -> Result<model::PublicModel, ModelError> {
+        let Ok([target]) = <[Target; 1]>::try_from(self.targets) else {
+            let at = format!("models.{}.targets", self.name);
+            return Err(ModelError { at, problem: Problem::Targets });
+        };
+        Ok(model::PublicModel {
+            name: self.name,
+            target: model::Target { provider: target.provider, model: target.model },
+            idle_timeout: self.timeouts.idle.duration(),
+            total_timeout: self.timeouts.total.map(Span::duration),
+            owned_by: self.owned_by,
+        })
+    }
+}
+
+impl Default for Gateway {
+    fn default() -> Self {
+        Self {
+            name: default_gateway(),
+            listen: Listen::default(),
+            limits: Limits::default(),
+            access_log: AccessLog::default(),
+        }
+    }
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self { address: Ipv4Addr::LOCALHOST.into(), port: NonZeroU16::MIN.saturating_add(9_999) }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { request_body: NonZeroU32::MIN.saturating_add(32 * 1024 * 1024 - 1) }
+    }
+}
+
+impl Default for AccessLog {
+    fn default() -> Self {
+        Self { file: "/dev/stdout".into() }
+    }
+}
+
+impl Default for ProviderTimeouts {
+    fn default() -> Self {
+        Self { connect: Span::from_secs(5) }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self { idle: Span::from_secs(300), total: None }
+    }
+}
+
+#[expect(clippy::expect_used, reason = "the text is a name")]
+fn default_gateway() -> Name {
+    Name::try_from("weir".to_owned()).expect("weir is a name")
+}
+
+fn any_model() -> Vec<ModelPattern> {
+    vec![ModelPattern::any()]
+}
+
+fn default_owner() -> String {
+    "weir".into()
+}

@@ -1,0 +1,28 @@
+//! The control plane of Weir: it reads one file and serves it to Envoy.
+//!
+//! ```text
+//! weir.yaml → file → model → compile → encode → xds → Envoy
+//! ```
+//!
+//! `file` says where a text is wrong, `model` what does not fit together, `compile` writes Envoy's resources
+//! as JSON, `encode` makes protobuf of them, and `xds` brings each node what it does not have yet. Everything
+//! before `xds` is pure; a configuration that any step refuses is never served.
+
+pub mod admin;
+pub mod bootstrap;
+pub mod cli;
+pub mod compile;
+pub mod encode;
+pub mod file;
+pub mod keys;
+pub mod load;
+pub mod model;
+pub mod modules;
+pub mod secret;
+pub mod serve;
+pub mod snapshot;
+pub mod status;
+pub mod suggest;
+pub mod telemetry;
+pub mod watch;
+pub mod xds;

@@ -1,0 +1,302 @@
+//! What a gateway serves, checked: every name is unique and every reference leads somewhere.
+//!
+//! The model knows neither the file it was read from nor the resources it becomes.
+
+mod duration;
+mod upstream;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    num::NonZeroU32,
+    path::PathBuf,
+    time::Duration,
+};
+
+use weir_schema::{KeyHash, ModelName, ModelPattern, Name, Timestamp};
+
+use crate::{
+    secret::Secret,
+    suggest::{hint, nearest},
+};
+
+pub use duration::{InvalidSpan, Span};
+pub use upstream::{Host, InvalidUpstream, Upstream};
+
+/// Everything a gateway serves. Only [`Model::new`] makes one, so what is in it is consistent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Model {
+    parts: Parts,
+}
+
+/// The objects of a model, before they are checked against each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parts {
+    /// The gateway itself.
+    pub gateway: Gateway,
+    /// What providers are called with, by name.
+    pub secrets: BTreeMap<Name, Secret>,
+    /// Who may call. Empty: each key's id is its consumer.
+    pub consumers: Vec<Consumer>,
+    /// What callers identify themselves with.
+    pub keys: Vec<Key>,
+    /// Who answers.
+    pub providers: Vec<Provider>,
+    /// What callers may ask for.
+    pub models: Vec<PublicModel>,
+}
+
+/// Where the gateway listens, and its limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gateway {
+    /// The name of the Envoys that serve it: their `node.cluster`.
+    pub name: Name,
+    /// The address to listen at.
+    pub address: IpAddr,
+    /// The port to listen at.
+    pub port: u16,
+    /// The largest request body in bytes.
+    pub request_body: NonZeroU32,
+    /// The file Envoy writes its access log to.
+    pub access_log: PathBuf,
+}
+
+/// Who may call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Consumer {
+    /// The consumer's name.
+    pub name: Name,
+    /// What is known about it.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// An API key: whom it stands for and what it allows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// The key's public name.
+    pub id: Name,
+    /// Whom it stands for. Absent: a consumer named as the key.
+    pub consumer: Option<Name>,
+    /// SHA-256 of every secret that is accepted for it.
+    pub sha256: Vec<KeyHash>,
+    /// The models it may use.
+    pub models: Vec<ModelPattern>,
+    /// When it stops working. Absent: never.
+    pub expires_at: Option<Timestamp>,
+    /// Whether it is refused for now.
+    pub disabled: bool,
+}
+
+/// Someone who answers requests for models.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Provider {
+    /// The provider's name, and that of its cluster.
+    pub name: Name,
+    /// Where it is reached.
+    pub upstream: Upstream,
+    /// The secret it is called with, if it wants one.
+    pub credential: Option<Name>,
+    /// The certificate authorities it is verified with, as a file that Envoy reads. Absent: the system's.
+    pub ca: Option<PathBuf>,
+    /// Whether it speaks HTTP/2 without TLS.
+    pub http2: bool,
+    /// How long a connection may take to open.
+    pub connect_timeout: Duration,
+}
+
+/// A model that callers may ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicModel {
+    /// What a request's `model` says.
+    pub name: ModelName,
+    /// Who answers.
+    pub target: Target,
+    /// How long neither side may be silent.
+    pub idle_timeout: Duration,
+    /// How long an answer may take as a whole, from the end of the request. Absent: as long as it flows.
+    pub total_timeout: Option<Duration>,
+    /// `owned_by` in the list of models.
+    pub owned_by: String,
+}
+
+/// Who answers requests for a model, and what it calls the model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The provider's name.
+    pub provider: Name,
+    /// The model's name there. Absent: the same name.
+    pub model: Option<ModelName>,
+}
+
+impl Model {
+    /// Checks the parts against each other.
+    pub fn new(parts: Parts) -> Result<Self, ModelError> {
+        parts.check_names()?;
+        parts.check_keys()?;
+        for provider in &parts.providers {
+            parts.check_provider(provider)?;
+        }
+        for model in &parts.models {
+            parts.check_model(model)?;
+        }
+        Ok(Self { parts })
+    }
+
+    /// The checked parts.
+    pub fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    /// The provider that a target names.
+    pub fn provider(&self, name: &Name) -> Option<&Provider> {
+        self.parts.providers.iter().find(|provider| provider.name == *name)
+    }
+}
+
+impl Parts {
+    fn check_names(&self) -> Result<(), ModelError> {
+        unique("consumers", self.consumers.iter().map(|consumer| consumer.name.as_str()))?;
+        unique("keys", self.keys.iter().map(|key| key.id.as_str()))?;
+        unique("providers", self.providers.iter().map(|provider| provider.name.as_str()))?;
+        unique("models", self.models.iter().map(|model| model.name.as_str()))
+    }
+
+    fn check_keys(&self) -> Result<(), ModelError> {
+        let mut owners = BTreeMap::new();
+        for key in &self.keys {
+            let at = |field: &str| format!("keys.{}.{field}", key.id);
+            if key.sha256.is_empty() {
+                return Err(ModelError { at: at("sha256"), problem: Problem::NoHash });
+            }
+            for hash in &key.sha256 {
+                if let Some(other) = owners.insert(hash, &key.id) {
+                    return Err(ModelError { at: at("sha256"), problem: Problem::SharedHash(other.clone()) });
+                }
+            }
+            if let Some(consumer) = &key.consumer {
+                let names = self.consumers.iter().map(|consumer| consumer.name.as_str());
+                known("consumer", consumer.as_str(), names, || at("consumer"))?;
+            }
+            for (index, pattern) in key.models.iter().enumerate().filter(|(_, p)| !p.as_str().contains('*')) {
+                let names = self.models.iter().map(|model| model.name.as_str());
+                known("model", pattern.as_str(), names, || at(&format!("models[{index}]")))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_provider(&self, provider: &Provider) -> Result<(), ModelError> {
+        let refuse = |field: &str, problem| {
+            Err(ModelError { at: format!("providers.{}.{field}", provider.name), problem })
+        };
+        if provider.name.as_str().starts_with(RESERVED) {
+            return refuse("name", Problem::Reserved);
+        }
+        if provider.upstream.is_tls() && provider.http2 {
+            return refuse("http2", Problem::Http2OverTls);
+        }
+        match &provider.ca {
+            Some(_) if !provider.upstream.is_tls() => return refuse("tls", Problem::TlsWithoutHttps),
+            Some(path) if !path.is_absolute() => return refuse("tls.ca", Problem::RelativePath),
+            _ => {}
+        }
+        provider.credential.iter().try_for_each(|name| {
+            let at = || format!("providers.{}.credentials[0]", provider.name);
+            known("secret", name.as_str(), self.secrets.keys().map(Name::as_str), at)
+        })
+    }
+
+    fn check_model(&self, model: &PublicModel) -> Result<(), ModelError> {
+        if model.name.as_str().contains('*') {
+            return Err(ModelError { at: format!("models.{}.name", model.name), problem: Problem::Wildcard });
+        }
+        if model.target.model.as_ref().is_some_and(|name| name.as_str().contains('*')) {
+            let at = format!("models.{}.targets[0].model", model.name);
+            return Err(ModelError { at, problem: Problem::Wildcard });
+        }
+        let names = self.providers.iter().map(|provider| provider.name.as_str());
+        let at = || format!("models.{}.targets[0].provider", model.name);
+        known("provider", model.target.provider.as_str(), names, at)
+    }
+}
+
+/// An object that does not fit the others.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{at}: {problem}")]
+pub struct ModelError {
+    /// The object and its field: `models.index.targets[0].provider`.
+    pub at: String,
+    /// What is wrong with it.
+    pub problem: Problem,
+}
+
+/// What can be wrong with an object.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// Two objects of a kind have one name.
+    #[error("the name is used twice")]
+    Duplicate,
+    /// A reference leads nowhere.
+    #[error("no {kind} is named \"{name}\"{}", hint(.suggestion.as_deref()))]
+    Unknown {
+        /// What was looked for.
+        kind: &'static str,
+        /// The name that was given.
+        name: String,
+        /// The name that was probably meant.
+        suggestion: Option<String>,
+    },
+    /// A key without a hash could never be used.
+    #[error("a key needs the SHA-256 of its secret")]
+    NoHash,
+    /// Two keys have one secret.
+    #[error("the key \"{0}\" has the same secret")]
+    SharedHash(Name),
+    /// A provider has a name of Weir's own clusters.
+    #[error("names that begin with \"{RESERVED}\" are Weir's own")]
+    Reserved,
+    /// TLS negotiates the version of HTTP itself.
+    #[error("over https the version of HTTP is negotiated; this key is for http upstreams")]
+    Http2OverTls,
+    /// TLS settings on a plain upstream.
+    #[error("the upstream is not https")]
+    TlsWithoutHttps,
+    /// A path that Envoy would resolve in its own working directory.
+    #[error("the path must be absolute")]
+    RelativePath,
+    /// A name with a `*` where a plain one is needed.
+    #[error("\"*\" is not supported here")]
+    Wildcard,
+    /// A model with no target or several.
+    #[error("a model has exactly one target")]
+    Targets,
+    /// A provider with a pool of credentials.
+    #[error("a provider has at most one credential")]
+    Credentials,
+}
+
+fn unique<'a>(kind: &str, names: impl Iterator<Item = &'a str>) -> Result<(), ModelError> {
+    let mut seen = BTreeSet::new();
+    for name in names {
+        if !seen.insert(name) {
+            return Err(ModelError { at: format!("{kind}.{name}"), problem: Problem::Duplicate });
+        }
+    }
+    Ok(())
+}
+
+fn known<'a>(
+    kind: &'static str,
+    name: &str,
+    names: impl Iterator<Item = &'a str> + Clone,
+    at: impl FnOnce() -> String,
+) -> Result<(), ModelError> {
+    if names.clone().any(|known| known == name) {
+        return Ok(());
+    }
+    let suggestion = nearest(name, names).map(str::to_owned);
+    Err(ModelError { at: at(), problem: Problem::Unknown { kind, name: name.into(), suggestion } })
+}
+
+/// Clusters with this prefix come from Envoy's bootstrap.
+const RESERVED: &str = "weir-";

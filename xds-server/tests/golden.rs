@@ -1,0 +1,153 @@
+//! What a file becomes, compared with what is written beside it.
+//!
+//! `UPDATE_GOLDEN=1 cargo test -p weir-xds-server --test golden` writes the expected files anew; the
+//! difference is then read in the commit.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    path::{Path, PathBuf},
+};
+
+use serde_json::Value;
+use weir::{
+    bootstrap, cli,
+    compile::compile,
+    encode::{self, Encoded},
+    file::File,
+    load,
+    model::Model,
+    modules::Modules,
+    secret::{Secret, SecretSource, read_all},
+    snapshot::{Kind, Snapshot},
+};
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name)
+}
+
+fn entries(name: &str) -> Vec<PathBuf> {
+    let mut entries: Vec<_> =
+        fs::read_dir(folder(name)).unwrap().map(|entry| entry.unwrap().path()).collect();
+    entries.sort();
+    entries
+}
+
+fn compare(path: &Path, actual: &str) {
+    if env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(path, actual).unwrap();
+    }
+    let expected = fs::read_to_string(path).unwrap_or_default();
+    assert!(expected == actual, "{} is not\n{actual}", path.display());
+}
+
+fn model(text: &str, secret: &str) -> Model {
+    let file = File::parse(text).unwrap();
+    let sources = file.secrets.keys().map(|name| (name.clone(), SecretSource::Env(String::new())));
+    let sources: BTreeMap<_, _> = sources.collect();
+    let secrets = read_all(&sources, Path::new(""), &|_| Some(secret.into())).unwrap();
+    file.into_model(secrets).unwrap()
+}
+
+fn snapshot(text: &str, secret: &str) -> Snapshot {
+    compile(&model(text, secret), &Modules::placeholders()).unwrap()
+}
+
+/// The resources of `after` that are not the same in `before`, and those that are gone.
+fn difference(before: &Snapshot, after: &Snapshot) -> Vec<String> {
+    let all = |of: &Snapshot| -> BTreeMap<String, String> {
+        let names = |kind: Kind| {
+            of.of(kind).map(move |(name, r)| (format!("{kind}/{name}"), r.version().to_string()))
+        };
+        Kind::ALL.into_iter().flat_map(|kind| names(kind).collect::<Vec<_>>()).collect()
+    };
+    let (before, after) = (all(before), all(after));
+    let mut names: Vec<_> = before.keys().chain(after.keys()).collect();
+    names.sort();
+    names.dedup();
+    names.into_iter().filter(|name| before.get(*name) != after.get(*name)).cloned().collect()
+}
+
+#[test]
+fn every_file_becomes_the_resources_beside_it() {
+    for case in entries("golden") {
+        let text = fs::read_to_string(case.join("weir.yaml")).unwrap();
+        let snapshot = snapshot(&text, "sk-123");
+        compare(&case.join("snapshot.json"), &format!("{:#}\n", snapshot.to_json()));
+        Encoded::new(&snapshot).unwrap();
+        encode::check("envoy.config.bootstrap.v3.Bootstrap", &bootstrap::complete(&snapshot)).unwrap();
+    }
+}
+
+#[test]
+fn every_wrong_file_is_refused_with_the_error_beside_it() {
+    for path in entries("bad").iter().filter(|path| path.extension().is_some_and(|end| end == "yaml")) {
+        let error = load::model(path).unwrap_err().to_string();
+        let name = path.file_name().unwrap().to_string_lossy();
+        let error = error.replace(&*path.to_string_lossy(), &name);
+        compare(&path.with_extension("txt"), &format!("{error}\n"));
+    }
+}
+
+#[test]
+fn a_snapshot_never_shows_a_secret() {
+    let text = fs::read_to_string(folder("golden/full/weir.yaml")).unwrap();
+    let snapshot = snapshot(&text, "sk-very-secret");
+    assert!(!snapshot.to_json().to_string().contains("sk-very-secret"));
+    assert!(!format!("{snapshot:?}").contains("sk-very-secret"));
+    let encoded = Encoded::new(&snapshot).unwrap();
+    assert!(!format!("{encoded:?}").contains("sk-very-secret"));
+    let sent = &encoded.get(Kind::Secrets, "openai-1").unwrap().message;
+    assert!(sent.windows(14).any(|bytes| bytes == b"sk-very-secret"));
+}
+
+#[test]
+fn a_change_touches_only_the_resources_it_is_about() {
+    let text = fs::read_to_string(folder("golden/full/weir.yaml")).unwrap();
+    let before = snapshot(&text, "sk-1");
+    let after = |from: &str, to: &str| {
+        assert_eq!(text.matches(from).count(), 1, "{from}");
+        difference(&before, &snapshot(&text.replace(from, to), "sk-1"))
+    };
+    assert_eq!(difference(&before, &snapshot(&text, "sk-1")), [""; 0]);
+    assert_eq!(difference(&before, &snapshot(&text, "sk-2")), ["secrets/idc", "secrets/openai-1"]);
+    assert_eq!(after("id: comments-ops", "id: comments-oncall"), ["extensions/weir.auth"]);
+    assert_eq!(after("idle: 60s", "idle: 61s"), ["routes/weir"]);
+    assert_eq!(after("model: gpt-4o-mini", "model: gpt-4o"), ["extensions/weir.router"]);
+    assert_eq!(after("10.1.2.3:8000", "10.1.2.4:8000"), ["endpoints/idc", "routes/weir"]);
+    assert_eq!(after("connect: 2s", "connect: 3s"), ["clusters/idc"]);
+    assert_eq!(after("port: 10443", "port: 10444"), ["listeners/weir"]);
+    assert_eq!(after("labels: {tier: gold}", "labels: {tier: silver}"), [""; 0]);
+}
+
+#[test]
+fn a_resource_that_envoy_does_not_know_is_refused_by_name() {
+    let mut snapshot = Snapshot::default();
+    snapshot.insert(Kind::Clusters, "openai", serde_json::json!({"name": "openai", "conect_timeout": "1s"}));
+    let error = Encoded::new(&snapshot).unwrap_err().to_string();
+    assert!(error.starts_with("clusters.openai: ") && error.contains("conect_timeout"), "{error}");
+}
+
+#[test]
+fn the_command_line_prints_what_it_should() {
+    let config = folder("golden/smallest/weir.yaml");
+    let config = config.to_str().unwrap();
+    let run = |arguments: &[&str]| {
+        let mut out = Vec::new();
+        let cli = <cli::Cli as clap::Parser>::try_parse_from([&["weir"], arguments].concat()).unwrap();
+        cli.run(&mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    let summary = run(&["validate", "--config", config]);
+    assert_eq!(summary, format!("{config}: ok (1 models, 1 providers, 1 keys)\n"));
+    let resources: Value = serde_json::from_str(&run(&["compile", "--config", config])).unwrap();
+    assert_eq!(resources["routes"]["weir"]["name"], "weir");
+    let created = run(&["keys", "create", "--id", "laptop", "--models", "index,gpt-*"]);
+    assert!(
+        created.contains("- {id: laptop, sha256: ") && created.contains("[\"index\", \"gpt-*\"]}"),
+        "{created}"
+    );
+    assert!(Secret::parse(created.lines().nth(1).unwrap()).is_ok());
+}
