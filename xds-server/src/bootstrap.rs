@@ -58,9 +58,13 @@ fn inline_listener(listener: &mut Value, snapshot: &Snapshot) {
 
 /// Puts the endpoints in the place of their reference, and names the secrets instead of asking for them.
 fn inline_cluster(cluster: &mut Value, snapshot: &Snapshot) {
-    let endpoints = cluster.get("name").and_then(|name| find(snapshot, Kind::Endpoints, name));
-    if let (Some(endpoints), Some(fields)) = (endpoints, cluster.as_object_mut()) {
-        fields.remove("eds_cluster_config");
+    if let Some(fields) = cluster.as_object_mut()
+        && let Some(eds) = fields.remove("eds_cluster_config")
+    {
+        let name = eds.get("service_name").or_else(|| fields.get("name")).cloned().unwrap_or_default();
+        // What only a registry knows is not known here.
+        let none = || json!({"cluster_name": name});
+        let endpoints = find(snapshot, Kind::Endpoints, &name).unwrap_or_else(none);
         fields.insert("type".into(), "STATIC".into());
         fields.insert("load_assignment".into(), endpoints);
     }

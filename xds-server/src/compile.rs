@@ -17,6 +17,8 @@ use crate::{
     snapshot::{Kind, Snapshot},
 };
 
+pub use cluster::service_endpoints;
+
 /// The name of the listener and of its route table.
 pub const GATEWAY: &str = "weir";
 

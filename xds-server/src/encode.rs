@@ -43,11 +43,24 @@ impl Encoded {
                 secrets.extend(resource.secret.clone());
             }
         }
-        let parts = resources
-            .values()
-            .flatten()
-            .flat_map(|(name, sealed)| [name.as_bytes(), sealed.version.as_str().as_bytes()]);
-        Ok(Self { version: Some(Version::of(parts)), resources, secrets })
+        Ok(Self { version: Some(version(&resources)), resources, secrets })
+    }
+
+    /// The same with these endpoint resources, by name, added or in the place of others.
+    pub fn with_endpoints(
+        &self,
+        endpoints: impl IntoIterator<Item = (String, Value)>,
+    ) -> Result<Self, EncodeError> {
+        let mut whole = self.clone();
+        for (name, body) in endpoints {
+            let resource = Resource { body, secret: None };
+            let refused = |problem| EncodeError { kind: Kind::Endpoints, name: name.clone(), problem };
+            let message = encode(Kind::Endpoints, &resource).map_err(refused)?;
+            let sealed = Sealed { version: resource.version(), message };
+            whole.resources.entry(Kind::Endpoints).or_default().insert(name, sealed);
+        }
+        whole.version = Some(version(&whole.resources));
+        Ok(whole)
     }
 
     /// The version of the whole; none before the first snapshot.
@@ -73,6 +86,11 @@ impl Encoded {
         let end = whole.take_while(|end| *end <= limit).last().unwrap_or_default();
         text.get(..end).unwrap_or_default().to_owned()
     }
+}
+
+fn version(resources: &BTreeMap<Kind, BTreeMap<String, Sealed>>) -> Version {
+    let named = resources.values().flatten();
+    Version::of(named.flat_map(|(name, sealed)| [name.as_bytes(), sealed.version.as_str().as_bytes()]))
 }
 
 impl fmt::Debug for Sealed {

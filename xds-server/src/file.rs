@@ -1,5 +1,6 @@
 //! The file people write: its shape, its defaults, and errors that say where.
 
+pub mod discovery;
 mod error;
 mod hashes;
 
@@ -29,6 +30,8 @@ pub struct File {
     pub gateway: Gateway,
     /// Secrets, by reference only.
     pub secrets: BTreeMap<Name, SecretSource>,
+    /// The registries that upstreams are looked up in.
+    pub discovery: discovery::Discovery,
     /// Who may call.
     pub consumers: Vec<Consumer>,
     /// What callers identify themselves with.
@@ -200,6 +203,7 @@ impl File {
         Model::new(model::Parts {
             gateway: self.gateway.into_model(),
             secrets,
+            registries: self.discovery.into_model(),
             consumers: self.consumers.into_iter().map(Consumer::into_model).collect(),
             keys: self.keys.into_iter().map(Key::into_model).collect(),
             providers: providers.collect::<Result<_, _>>()?,

@@ -10,6 +10,7 @@ use weir_schema::Name;
 
 use crate::{
     compile::{CompileError, compile},
+    discovery::Wanted,
     encode::{EncodeError, Encoded},
     file::{File, FileError},
     model::{Model, ModelError},
@@ -24,6 +25,7 @@ pub struct Loader {
     modules: PathBuf,
     watched: BTreeSet<PathBuf>,
     last: Option<Inputs>,
+    wanted: Option<Wanted>,
 }
 
 /// All that a snapshot is made of.
@@ -38,7 +40,7 @@ impl Loader {
     /// A loader that has not read anything yet.
     pub fn new(config: PathBuf, modules: PathBuf) -> Self {
         let watched = BTreeSet::from([config.clone(), modules.join(modules::LIST)]);
-        Self { config, modules, watched, last: None }
+        Self { config, modules, watched, last: None, wanted: None }
     }
 
     /// Reads everything; nothing if it is what was read before.
@@ -60,7 +62,13 @@ impl Loader {
         let model = checked(&self.config, file, inputs.secrets.clone())?;
         let encoded = Encoded::new(&compile(&model, &inputs.modules)?)?;
         self.last = Some(inputs);
+        self.wanted = Some(Wanted::of(&model));
         Ok(Some(encoded))
+    }
+
+    /// The services that the last good configuration wants to be found.
+    pub fn wanted(&self) -> Option<&Wanted> {
+        self.wanted.as_ref()
     }
 
     /// The files that the configuration is read from.

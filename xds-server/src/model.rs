@@ -3,6 +3,8 @@
 //! The model knows neither the file it was read from nor the resources it becomes.
 
 mod duration;
+mod registries;
+mod service;
 mod upstream;
 
 use std::{
@@ -21,7 +23,10 @@ use crate::{
 };
 
 pub use duration::{InvalidSpan, Span};
-pub use upstream::{Host, InvalidUpstream, Upstream};
+pub use registries::{BaseUrl, Consul, InvalidBaseUrl, Kubernetes, Nacos, Registries, Settling};
+pub(crate) use service::encode;
+pub use service::{InvalidService, Service};
+pub use upstream::{At, Host, InvalidUpstream, Upstream};
 
 /// Everything a gateway serves. Only [`Model::new`] makes one, so what is in it is consistent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +41,8 @@ pub struct Parts {
     pub gateway: Gateway,
     /// What providers are called with, by name.
     pub secrets: BTreeMap<Name, Secret>,
+    /// Where services are looked up.
+    pub registries: Registries,
     /// Who may call. Empty: each key's id is its consumer.
     pub consumers: Vec<Consumer>,
     /// What callers identify themselves with.
@@ -133,6 +140,7 @@ impl Model {
     pub fn new(parts: Parts) -> Result<Self, ModelError> {
         parts.check_names()?;
         parts.check_keys()?;
+        parts.check_registries()?;
         for provider in &parts.providers {
             parts.check_provider(provider)?;
         }
@@ -185,6 +193,37 @@ impl Parts {
         Ok(())
     }
 
+    fn check_registries(&self) -> Result<(), ModelError> {
+        let token = self.registries.consul.as_ref().and_then(|consul| consul.token.as_ref());
+        token.map_or(Ok(()), |name| {
+            let secrets = self.secrets.keys().map(Name::as_str);
+            known("secret", name.as_str(), secrets, || "discovery.consul.token".into())
+        })?;
+        let files = self
+            .registries
+            .kubernetes
+            .iter()
+            .flat_map(|kubernetes| [("token_file", &kubernetes.token_file), ("ca", &kubernetes.ca)]);
+        for (field, file) in files {
+            if file.as_ref().is_some_and(|path| !path.is_absolute()) {
+                let at = format!("discovery.kubernetes.{field}");
+                return Err(ModelError { at, problem: Problem::RelativePath });
+            }
+        }
+        Ok(())
+    }
+
+    /// The section that says where a service is looked up, if it is missing.
+    fn missing_registry(&self, service: &Service) -> Option<&'static str> {
+        let Registries { bilibili, consul, nacos, .. } = &self.registries;
+        match service {
+            Service::Bilibili { .. } => bilibili.is_none().then_some("discovery.bilibili"),
+            Service::Consul { .. } => consul.is_none().then_some("discovery.consul"),
+            Service::Nacos { .. } => nacos.is_none().then_some("discovery.nacos"),
+            Service::Kubernetes { .. } | Service::File { .. } => None,
+        }
+    }
+
     fn check_provider(&self, provider: &Provider) -> Result<(), ModelError> {
         let refuse = |field: &str, problem| {
             Err(ModelError { at: format!("providers.{}.{field}", provider.name), problem })
@@ -194,6 +233,10 @@ impl Parts {
         }
         if provider.upstream.is_tls() && provider.http2 {
             return refuse("http2", Problem::Http2OverTls);
+        }
+        if let Some(section) = provider.upstream.service().and_then(|service| self.missing_registry(service))
+        {
+            return refuse("upstream", Problem::NoRegistry(section));
         }
         match &provider.ca {
             Some(_) if !provider.upstream.is_tls() => return refuse("tls", Problem::TlsWithoutHttps),
@@ -264,6 +307,9 @@ pub enum Problem {
     /// A path that Envoy would resolve in its own working directory.
     #[error("the path must be absolute")]
     RelativePath,
+    /// Nobody can be asked for a service.
+    #[error("the key \"{0}\" is missing, which says where such services are looked up")]
+    NoRegistry(&'static str),
     /// A name with a `*` where a plain one is needed.
     #[error("\"*\" is not supported here")]
     Wildcard,

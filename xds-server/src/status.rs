@@ -1,12 +1,17 @@
 //! What runs: the snapshot that is served, and the configuration that was refused last.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::watch;
+use weir_schema::Name;
 
 use crate::{
+    discovery::directory::Source,
     encode::Encoded,
     snapshot::Version,
     xds::nodes::{Node, Nodes},
@@ -17,6 +22,7 @@ use crate::{
 pub struct Status {
     snapshots: watch::Sender<Arc<Encoded>>,
     config: Mutex<Config>,
+    sources: Mutex<BTreeMap<Name, Source>>,
     nodes: Arc<Nodes>,
 }
 
@@ -47,6 +53,8 @@ pub struct Report {
     pub config: Config,
     /// The version that is served; none before the first.
     pub version: Option<Version>,
+    /// Where the nodes of each provider come from that is looked up in a registry.
+    pub discovery: BTreeMap<Name, Source>,
     /// Every node, and how far it is.
     pub nodes: Vec<Node>,
 }
@@ -55,7 +63,7 @@ impl Status {
     /// Nothing is served yet.
     pub fn new(nodes: Arc<Nodes>) -> Self {
         let snapshots = watch::Sender::default();
-        Self { snapshots, config: Mutex::new(Config::Loading), nodes }
+        Self { snapshots, config: Mutex::new(Config::Loading), sources: Mutex::default(), nodes }
     }
 
     /// Follows what is served.
@@ -66,6 +74,11 @@ impl Status {
     /// Serves a snapshot from now on. False if it is the one that is served already.
     pub fn publish(&self, snapshot: Encoded) -> bool {
         *self.config() = Config::Running { since: Timestamp::now() };
+        self.update(snapshot)
+    }
+
+    /// Serves other endpoints of the configuration that runs. False if they are what is served already.
+    pub fn update(&self, snapshot: Encoded) -> bool {
         self.snapshots.send_if_modified(|served| {
             let is_new = served.version() != snapshot.version();
             if is_new {
@@ -85,6 +98,11 @@ impl Status {
         true
     }
 
+    /// Remembers where the nodes of providers come from.
+    pub fn set_sources(&self, sources: BTreeMap<Name, Source>) {
+        *self.sources.lock().unwrap_or_else(PoisonError::into_inner) = sources;
+    }
+
     /// Whether anything is served.
     pub fn is_ready(&self) -> bool {
         self.snapshots.borrow().version().is_some()
@@ -93,7 +111,8 @@ impl Status {
     /// How everything is.
     pub fn report(&self) -> Report {
         let version = self.snapshots.borrow().version().cloned();
-        Report { config: self.config().clone(), version, nodes: self.nodes.list() }
+        let discovery = self.sources.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Report { config: self.config().clone(), version, discovery, nodes: self.nodes.list() }
     }
 
     fn config(&self) -> MutexGuard<'_, Config> {

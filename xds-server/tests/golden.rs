@@ -14,14 +14,15 @@ use std::{
 use serde_json::Value;
 use weir::{
     bootstrap, cli,
-    compile::compile,
+    compile::{compile, service_endpoints},
+    discovery::{Endpoint, Health},
     encode::{self, Encoded},
     file::File,
     load,
-    model::Model,
+    model::{Model, Upstream},
     modules::Modules,
     secret::{Secret, SecretSource, read_all},
-    snapshot::{Kind, Snapshot},
+    snapshot::{Kind, Snapshot, Version},
 };
 
 fn folder(name: &str) -> PathBuf {
@@ -120,6 +121,38 @@ fn a_change_touches_only_the_resources_it_is_about() {
     assert_eq!(after("connect: 2s", "connect: 3s"), ["clusters/idc"]);
     assert_eq!(after("port: 10443", "port: 10444"), ["listeners/weir"]);
     assert_eq!(after("labels: {tier: gold}", "labels: {tier: silver}"), [""; 0]);
+}
+
+#[test]
+fn other_nodes_are_another_endpoint_resource_and_nothing_else() {
+    let text = fs::read_to_string(folder("golden/discovery/weir.yaml")).unwrap();
+    let base = Encoded::new(&snapshot(&text, "sk-1")).unwrap();
+    let service = |text: &str| Upstream::try_from(text.to_owned()).unwrap().service().unwrap().clone();
+    let idc = service("discovery://infra.llm.index?env=prod");
+    let node = |address: &str, health| Endpoint {
+        address: address.parse().unwrap(),
+        weight: 20,
+        zone: Some("sh001".into()),
+        health,
+        metadata: BTreeMap::from([("color".into(), "blue".into())]),
+    };
+    let nodes = [node("10.0.0.1:8000", Health::Healthy), node("[fd00::2]:8000", Health::Draining)];
+    let body = service_endpoints(&idc, &nodes);
+    compare(&folder("golden/discovery/endpoints.json"), &format!("{body:#}\n"));
+    let whole = base.with_endpoints([(idc.to_string(), body)]).unwrap();
+    assert_ne!(whole.version(), base.version());
+    for kind in Kind::ALL {
+        let versions = |of: &Encoded| -> BTreeMap<String, Version> {
+            of.names(kind).map(|name| (name.into(), of.get(kind, name).unwrap().version.clone())).collect()
+        };
+        let mut expected = versions(&base);
+        if kind == Kind::Endpoints {
+            assert!(!expected.contains_key(&idc.to_string()), "nothing is known of it yet");
+            let sealed = whole.get(kind, &idc.to_string()).unwrap();
+            expected.insert(idc.to_string(), sealed.version.clone());
+        }
+        assert_eq!(versions(&whole), expected, "{kind}");
+    }
 }
 
 #[test]

@@ -1,12 +1,15 @@
 //! CDS and EDS: one cluster a provider.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use serde_json::{Value, json};
 use weir_schema::Name;
 
 use super::{ads, seconds, typed, with};
-use crate::model::{Host, Provider, Upstream};
+use crate::{
+    discovery::{Endpoint, Health},
+    model::{At, Host, Provider, Service, Upstream},
+};
 
 pub(super) fn cluster(provider: &Provider) -> Value {
     let upstream = &provider.upstream;
@@ -26,11 +29,20 @@ pub(super) fn cluster(provider: &Provider) -> Value {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": protocol(provider),
         },
     });
-    let discovery = match upstream.host() {
-        Host::Ip(_) => json!({"type": "EDS", "eds_cluster_config": {"eds_config": ads()}}),
-        Host::Dns(_) => json!({
+    let discovery = match upstream.at() {
+        At::Host(Host::Ip(_), _) | At::Nodes(_) => {
+            json!({"type": "EDS", "eds_cluster_config": {"eds_config": ads()}})
+        }
+        // Named by the service: another service is another resource, and not the old one's nodes for a while.
+        // The threshold keeps new requests from nodes that are draining, however many are.
+        At::Service(service) => json!({
+            "type": "EDS",
+            "eds_cluster_config": {"eds_config": ads(), "service_name": service.to_string()},
+            "common_lb_config": {"healthy_panic_threshold": {"value": 0.0}},
+        }),
+        At::Host(host @ Host::Dns(_), port) => json!({
             "cluster_type": {"name": "envoy.cluster.dns", "typed_config": dns(upstream)},
-            "load_assignment": load_assignment(provider),
+            "load_assignment": load_assignment(provider.name.as_str(), vec![address(host.to_string(), *port)]),
         }),
     };
     let cluster = with(common, discovery);
@@ -41,21 +53,54 @@ pub(super) fn cluster(provider: &Provider) -> Value {
     with(cluster, json!({"transport_socket": tls}))
 }
 
-/// The endpoints of a provider whose address is known without looking it up.
+/// The endpoints of a provider whose addresses are known without looking them up.
 pub(super) fn endpoints(provider: &Provider) -> Option<Value> {
-    matches!(provider.upstream.host(), Host::Ip(_)).then(|| load_assignment(provider))
+    let endpoints = match provider.upstream.at() {
+        At::Host(host @ Host::Ip(_), port) => vec![address(host.to_string(), *port)],
+        At::Nodes(nodes) => nodes.iter().map(|node| with_hostname(*node)).collect(),
+        At::Host(Host::Dns(_), _) | At::Service(_) => return None,
+    };
+    Some(load_assignment(provider.name.as_str(), endpoints))
 }
 
-fn load_assignment(provider: &Provider) -> Value {
-    let Provider { name, upstream, .. } = provider;
-    let address = json!({"socket_address": {
-        "address": upstream.host().to_string(),
-        "port_value": upstream.port(),
-    }});
-    json!({
-        "cluster_name": name,
-        "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
-    })
+/// The nodes of a service as an endpoint resource, which is named as the service is.
+pub fn service_endpoints(service: &Service, nodes: &[Endpoint]) -> Value {
+    let mut zones: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
+    for node in nodes {
+        let mut endpoint = with(with_hostname(node.address), json!({"load_balancing_weight": node.weight}));
+        let health = match node.health {
+            Health::Healthy => "HEALTHY",
+            Health::Draining => "DRAINING",
+        };
+        endpoint = with(endpoint, json!({"health_status": health}));
+        if !node.metadata.is_empty() {
+            let metadata = json!({"metadata": {"filter_metadata": {METADATA: node.metadata}}});
+            endpoint = with(endpoint, metadata);
+        }
+        zones.entry(node.zone.as_deref().unwrap_or_default()).or_default().push(endpoint);
+    }
+    let localities = zones.into_iter().map(|(zone, endpoints)| match zone {
+        "" => json!({"lb_endpoints": endpoints}),
+        _ => json!({"locality": {"zone": zone}, "lb_endpoints": endpoints}),
+    });
+    json!({"cluster_name": service.to_string(), "endpoints": localities.collect::<Vec<_>>()})
+}
+
+fn load_assignment(name: &str, endpoints: Vec<Value>) -> Value {
+    json!({"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]})
+}
+
+fn address(host: String, port: u16) -> Value {
+    json!({"endpoint": {"address": {"socket_address": {"address": host, "port_value": port}}}})
+}
+
+/// An endpoint that is addressed, in `host`, by its own address.
+fn with_hostname(node: SocketAddr) -> Value {
+    let mut endpoint = address(node.ip().to_string(), node.port());
+    if let Some(fields) = endpoint.get_mut("endpoint").and_then(Value::as_object_mut) {
+        fields.insert("hostname".into(), node.to_string().into());
+    }
+    endpoint
 }
 
 /// A public service answers each look-up with some of its many addresses, so the last answer is no list of
@@ -111,26 +156,27 @@ fn credential(secret: &Name) -> Value {
 }
 
 fn tls(provider: &Provider) -> Value {
-    let host = provider.upstream.host();
-    let san_type = match host {
-        Host::Ip(_) => "IP_ADDRESS",
-        Host::Dns(_) => "DNS",
-    };
     let ca = provider.ca.as_deref().map_or(SYSTEM_CA.into(), |path| path.to_string_lossy());
-    let tls = json!({"common_tls_context": {
-        "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
-        "validation_context": {
-            "trusted_ca": {"filename": ca},
-            "match_typed_subject_alt_names": [
-                {"san_type": san_type, "matcher": {"exact": host.to_string()}},
-            ],
-        },
-    }});
-    match host {
-        Host::Ip(_) => tls,
-        Host::Dns(name) => with(tls, json!({"sni": name})),
+    let context = |names: Value| {
+        json!({"common_tls_context": {
+            "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
+            "validation_context": {
+                "trusted_ca": {"filename": ca},
+                "match_typed_subject_alt_names": names,
+            },
+        }})
+    };
+    let name = |kind: &str, host: &Host| json!([{"san_type": kind, "matcher": {"exact": host.to_string()}}]);
+    match provider.upstream.at() {
+        At::Host(host @ Host::Ip(_), _) => context(name("IP_ADDRESS", host)),
+        At::Host(host @ Host::Dns(dns), _) => with(context(name("DNS", host)), json!({"sni": dns})),
+        // Neither is ever reached over TLS.
+        At::Nodes(_) | At::Service(_) => context(json!([])),
     }
 }
+
+/// Where an endpoint's metadata stands.
+const METADATA: &str = "weir";
 
 const LEAST_REQUEST: &str = "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest";
 const TLS: &str = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext";

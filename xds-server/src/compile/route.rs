@@ -45,16 +45,17 @@ fn tree(actions: Map<String, Value>) -> Value {
 
 fn route(model: &PublicModel, provider: &Provider) -> Value {
     let upstream = &provider.upstream;
-    json!({
-        "match": {"prefix": "/v1/"},
-        "route": {
-            "cluster": provider.name,
-            "prefix_rewrite": format!("{}/", upstream.base_path()),
-            "host_rewrite_literal": upstream.authority(),
-            "timeout": model.total_timeout.map_or("0s".into(), seconds),
-            "idle_timeout": seconds(model.idle_timeout),
-        },
-    })
+    let host = upstream.authority().map_or_else(
+        || json!({"auto_host_rewrite": true}),
+        |authority| json!({"host_rewrite_literal": authority}),
+    );
+    let route = json!({
+        "cluster": provider.name,
+        "prefix_rewrite": format!("{}/", upstream.base_path()),
+        "timeout": model.total_timeout.map_or("0s".into(), seconds),
+        "idle_timeout": seconds(model.idle_timeout),
+    });
+    json!({"match": {"prefix": "/v1/"}, "route": with(route, host)})
 }
 
 fn action(name: &str, route: Value) -> Value {

@@ -1,18 +1,36 @@
 //! Where a provider is reached.
 
-use std::{fmt, net::IpAddr};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+};
 
 use http::{Uri, uri::PathAndQuery};
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, SeqAccess, Visitor},
+};
 
-/// The base URL of a provider's API: `https://api.openai.com/v1`, `http://127.0.0.1:8080/v1`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+use super::service::{InvalidService, Service};
+
+/// Where a provider's API lies: `https://api.openai.com/v1`, a list of such URLs with addresses, or a service
+/// in a registry: `discovery://infra.llm.index?env=prod`.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upstream {
     tls: bool,
-    host: Host,
-    port: u16,
+    at: At,
     path: String,
+}
+
+/// Who is behind an upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum At {
+    /// One host.
+    Host(Host, u16),
+    /// These nodes.
+    Nodes(Vec<SocketAddr>),
+    /// The nodes that a registry knows.
+    Service(Service),
 }
 
 /// The host of an upstream.
@@ -30,14 +48,17 @@ impl Upstream {
         self.tls
     }
 
-    /// Its host.
-    pub fn host(&self) -> &Host {
-        &self.host
+    /// Who is behind it.
+    pub fn at(&self) -> &At {
+        &self.at
     }
 
-    /// Its port; 443 or 80 where the URL has none.
-    pub fn port(&self) -> u16 {
-        self.port
+    /// The service that a registry is asked for.
+    pub fn service(&self) -> Option<&Service> {
+        match &self.at {
+            At::Service(service) => Some(service),
+            At::Host(..) | At::Nodes(_) => None,
+        }
     }
 
     /// The path below which its API lies, without a slash at its end: `/v1`, or nothing.
@@ -45,14 +66,32 @@ impl Upstream {
         &self.path
     }
 
-    /// What a request's `host` header says.
-    pub fn authority(&self) -> String {
-        let host = match &self.host {
+    /// What a request's `host` header says; nothing where it is the chosen node's address.
+    pub fn authority(&self) -> Option<String> {
+        let At::Host(host, port) = &self.at else { return None };
+        let host = match host {
             Host::Ip(IpAddr::V6(address)) => format!("[{address}]"),
             Host::Ip(IpAddr::V4(address)) => address.to_string(),
             Host::Dns(name) => name.clone(),
         };
-        if self.port == default_port(self.tls) { host } else { format!("{host}:{}", self.port) }
+        Some(if *port == default_port(self.tls) { host } else { format!("{host}:{port}") })
+    }
+
+    /// The upstream with all these nodes, which differ in their addresses only.
+    fn of_nodes(urls: Vec<Self>) -> Result<Self, InvalidUpstream> {
+        let path = urls.first().ok_or(InvalidUpstream::NoNodes)?.path.clone();
+        let mut nodes = Vec::new();
+        for url in urls {
+            match url.at {
+                At::Host(Host::Ip(address), port) if !url.tls && url.path == path => {
+                    nodes.push(SocketAddr::new(address, port));
+                }
+                At::Host(..) | At::Nodes(_) | At::Service(_) => return Err(InvalidUpstream::Nodes),
+            }
+        }
+        nodes.sort_unstable();
+        nodes.dedup();
+        Ok(Self { tls: false, at: At::Nodes(nodes), path })
     }
 }
 
@@ -62,6 +101,9 @@ impl TryFrom<String> for Upstream {
     fn try_from(text: String) -> Result<Self, InvalidUpstream> {
         if text.contains('#') {
             return Err(InvalidUpstream::Extra);
+        }
+        if let Some((service, path)) = Service::parse(&text)? {
+            return Ok(Self { tls: false, at: At::Service(service), path });
         }
         let uri: Uri = text.parse().map_err(|_| InvalidUpstream::Url)?;
         let tls = match uri.scheme_str() {
@@ -79,7 +121,35 @@ impl TryFrom<String> for Upstream {
             _ => authority.port_u16().filter(|port| *port != 0).ok_or(InvalidUpstream::Port)?,
         };
         let path = uri.path_and_query().map_or("", PathAndQuery::path).trim_end_matches('/').to_owned();
-        Ok(Self { tls, host: Host::parse(authority.host())?, port, path })
+        Ok(Self { tls, at: At::Host(Host::parse(authority.host())?, port), path })
+    }
+}
+
+impl<'de> Deserialize<'de> for Upstream {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(OneOrMany)
+    }
+}
+
+struct OneOrMany;
+
+impl<'de> Visitor<'de> for OneOrMany {
+    type Value = Upstream;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a URL or a list of URLs")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Upstream, E> {
+        Upstream::try_from(text.to_owned()).map_err(E::custom)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Upstream, A::Error> {
+        let mut urls = Vec::new();
+        while let Some(url) = list.next_element::<String>()? {
+            urls.push(Upstream::try_from(url).map_err(de::Error::custom)?);
+        }
+        Upstream::of_nodes(urls).map_err(de::Error::custom)
     }
 }
 
@@ -110,13 +180,15 @@ impl fmt::Display for Host {
 }
 
 /// Why a text is not the URL of an upstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidUpstream {
     /// It is no URL at all.
     #[error("an upstream is a URL such as https://api.openai.com/v1")]
     Url,
     /// It is reached by something else.
-    #[error("an upstream's URL begins with http:// or https://")]
+    #[error(
+        "an upstream begins with http://, https://, discovery://, consul://, nacos://, kubernetes:// or file://"
+    )]
     Scheme,
     /// It says more than where the API lies.
     #[error("an upstream's URL has no user, query or fragment")]
@@ -127,6 +199,15 @@ pub enum InvalidUpstream {
     /// The host is neither an address nor a name.
     #[error("an upstream's host is an IP address or a DNS name")]
     Host,
+    /// A list without nodes.
+    #[error("a list of nodes has at least one")]
+    NoNodes,
+    /// Nodes that one cluster cannot have.
+    #[error("each of several nodes is http:// with an IP address, and all have the same path")]
+    Nodes,
+    /// What is named in a registry is not written right.
+    #[error(transparent)]
+    Service(#[from] InvalidService),
 }
 
 fn default_port(tls: bool) -> u16 {
@@ -143,13 +224,33 @@ mod tests {
 
     #[test]
     fn a_url_is_taken_apart() {
-        let dns = Host::Dns("api.openai.com".into());
-        let expected = Upstream { tls: true, host: dns, port: 443, path: "/v1".into() };
+        let at = At::Host(Host::Dns("api.openai.com".into()), 443);
+        let expected = Upstream { tls: true, at, path: "/v1".into() };
         assert_eq!(upstream("https://API.openai.com/v1/"), Ok(expected.clone()));
-        assert_eq!(expected.authority(), "api.openai.com");
+        assert_eq!(expected.authority().as_deref(), Some("api.openai.com"));
         let local = upstream("http://[::1]:8080").unwrap();
-        assert_eq!((local.authority().as_str(), local.base_path()), ("[::1]:8080", ""));
-        assert_eq!(local.host(), &Host::Ip("::1".parse().unwrap()));
+        assert_eq!((local.authority().as_deref(), local.base_path()), (Some("[::1]:8080"), ""));
+        assert_eq!(local.at(), &At::Host(Host::Ip("::1".parse().unwrap()), 8080));
+    }
+
+    #[test]
+    fn a_list_of_nodes_is_one_upstream() {
+        let nodes =
+            |urls: &[&str]| Upstream::of_nodes(urls.iter().map(|url| upstream(url).unwrap()).collect());
+        let two = nodes(&["http://10.0.0.2:8000/v1", "http://10.0.0.1:8000/v1/"]).unwrap();
+        let sorted = ["10.0.0.1:8000", "10.0.0.2:8000"].map(|node| node.parse().unwrap());
+        assert_eq!((two.at(), two.base_path()), (&At::Nodes(sorted.to_vec()), "/v1"));
+        assert_eq!(two.authority(), None);
+        assert_eq!(nodes(&[]), Err(InvalidUpstream::NoNodes));
+        for wrong in ["https://10.0.0.2/v1", "http://node/v1", "http://10.0.0.2/v2", "consul://llm"] {
+            assert_eq!(nodes(&["http://10.0.0.1/v1", wrong]), Err(InvalidUpstream::Nodes), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_service_has_the_usual_base_path_unless_it_says_otherwise() {
+        assert_eq!(upstream("discovery://infra.llm.index?env=prod").unwrap().base_path(), "/v1");
+        assert_eq!(upstream("consul://llm?path=/openai/v1/").unwrap().base_path(), "/openai/v1");
     }
 
     #[test]
@@ -159,7 +260,7 @@ mod tests {
             ("http://", InvalidUpstream::Url),
             ("api.openai.com/v1", InvalidUpstream::Url),
             ("api.openai.com", InvalidUpstream::Scheme),
-            ("discovery://infra.llm", InvalidUpstream::Scheme),
+            ("etcd://infra.llm", InvalidUpstream::Scheme),
             ("https://user:key@host/v1", InvalidUpstream::Extra),
             ("https://host/v1?key=1", InvalidUpstream::Extra),
             ("https://host/v1#top", InvalidUpstream::Extra),
