@@ -4,6 +4,8 @@
 //! weir.yaml → file → model → compile → encode → xds → Envoy
 //! ```
 //!
+//! `discovery` adds the nodes that registries know, after `encode`.
+//!
 //! `file` says where a text is wrong, `model` what does not fit together, `compile` writes Envoy's resources
 //! as JSON, `encode` makes protobuf of them, and `xds` brings each node what it does not have yet. Everything
 //! before `xds` is pure; a configuration that any step refuses is never served.

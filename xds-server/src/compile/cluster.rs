@@ -34,11 +34,9 @@ pub(super) fn cluster(provider: &Provider) -> Value {
             json!({"type": "EDS", "eds_cluster_config": {"eds_config": ads()}})
         }
         // Named by the service: another service is another resource, and not the old one's nodes for a while.
-        // The threshold keeps new requests from nodes that are draining, however many are.
         At::Service(service) => json!({
             "type": "EDS",
             "eds_cluster_config": {"eds_config": ads(), "service_name": service.to_string()},
-            "common_lb_config": {"healthy_panic_threshold": {"value": 0.0}},
         }),
         At::Host(host @ Host::Dns(_), port) => json!({
             "cluster_type": {"name": "envoy.cluster.dns", "typed_config": dns(upstream)},
