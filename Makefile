@@ -24,7 +24,7 @@ help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: setup wasm ## Starts a gateway with a model server and sends it a first request (MODEL=sim: a simulator)
-	$(call say,building the control plane)
+	$(call say,building the control plane: the first time takes some minutes)
 	cargo build --quiet -p weir-xds-server $(if $(filter sim,$(MODEL)),-p weir-sim-upstream)
 	@exec $(PYTHON) examples/quickstart/run.py $(if $(filter sim,$(MODEL)),--model sim)
 
