@@ -4,10 +4,10 @@ FILTERS := auth router
 
 # Builds go to $(CARGO_TARGET_DIR) if it is set, so that they can outlive a checkout.
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
-export WEIR_MODULES     ?= $(CARGO_TARGET_DIR)/modules
-export WEIR_BIN         ?= $(CARGO_TARGET_DIR)/debug/weir
-export SIM_BIN          ?= $(CARGO_TARGET_DIR)/debug/sim-upstream
-export ENVOY_BIN        ?= $(CURDIR)/.env/bin/envoy
+WEIR_MODULES            ?= $(CARGO_TARGET_DIR)/modules
+WEIR_BIN                ?= $(CARGO_TARGET_DIR)/debug/weir
+SIM_BIN                 ?= $(CARGO_TARGET_DIR)/debug/sim-upstream
+ENVOY_BIN               ?= $(CURDIR)/.env/bin/envoy
 export CARGO_TARGET_WASM32_WASIP1_RUNNER := node --no-warnings $(CURDIR)/tests/wasm/run.mjs
 
 PYTHON  := $(CURDIR)/.env/python/bin/python
@@ -20,11 +20,17 @@ say      = @printf '\n\033[1m== %s\033[0m\n' '$(1)'
 .PHONY: help run test check setup tools fmt lint deny test-unit test-wasm test-e2e wasm wasm-counted binaries \
 	bench fuzz doc descriptors golden clean
 
+# What the programs that start gateways read. `weir` reads WEIR_MODULES too, so unit tests must not see it.
+run test-e2e bench: export WEIR_MODULES := $(WEIR_MODULES)
+run test-e2e bench: export WEIR_BIN := $(WEIR_BIN)
+run test-e2e bench: export SIM_BIN := $(SIM_BIN)
+run test-e2e bench: export ENVOY_BIN := $(ENVOY_BIN)
+
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: setup wasm ## Starts a gateway with a model server and sends it a first request (MODEL=sim: a simulator)
-	$(call say,building the control plane)
+	$(call say,building the control plane: the first time takes some minutes)
 	cargo build --quiet -p weir-xds-server $(if $(filter sim,$(MODEL)),-p weir-sim-upstream)
 	@exec $(PYTHON) examples/quickstart/run.py $(if $(filter sim,$(MODEL)),--model sim)
 

@@ -104,3 +104,11 @@ def test_an_upstream_error_reaches_the_client_as_it_is(gateway):
 def test_a_compressed_answer_reaches_a_client_that_accepts_it(client):
     chat = client.chat.completions.create(model="chat", messages=HELLO, extra_headers={"sim-gzip": "1"})
     assert chat.choices[0].message.content == "You said: hello gateway"
+
+
+def test_prometheus_has_the_filter_as_a_label(client, gateway):
+    assert client.models.list().data
+    lines = gateway.prometheus().splitlines()
+    for metric in ['weir_allowed_total{weir_filter="auth"} ', 'weir_listed_total{weir_filter="router"} ']:
+        (count,) = [line.removeprefix(metric) for line in lines if line.startswith(metric)]
+        assert int(count) > 0

@@ -1,5 +1,6 @@
 """Every example is a configuration that the control plane and Envoy accept."""
 
+import re
 import subprocess
 
 import pytest
@@ -9,6 +10,12 @@ from harness.process import ROOT, envoy_binary, modules_dir, with_modules
 
 FILES = sorted((ROOT / "examples").glob("*/weir.yaml"))
 STATIC = sorted((ROOT / "examples/envoy-static").glob("*.yaml"))
+
+
+def written(page):
+    """The configurations in a page's YAML blocks: those that a gateway can be made of."""
+    blocks = re.findall(r"^```yaml\n(.+?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
+    return [block for block in blocks if "\nproviders:" in block and "\nmodels:" in block]
 
 
 def validate(bootstrap):
@@ -33,6 +40,15 @@ def test_there_are_examples():
 @pytest.mark.parametrize("file", FILES, ids=lambda path: path.parent.name)
 def test_an_example_is_valid(file):
     weir("validate", "--config", file)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/configuration.md"])
+def test_the_configurations_of_a_page_are_valid(page, tmp_path):
+    assert written(page)
+    for block in written(page):
+        file = tmp_path / "weir.yaml"
+        file.write_text(block)
+        weir("validate", "--config", file)
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda path: path.parent.name)

@@ -61,7 +61,8 @@ def test_a_stream_that_the_upstream_cuts_does_not_look_complete(client, model, s
     with pytest.raises((httpx.HTTPError, openai.APIConnectionError, http.client.HTTPException)):
         for event in events:
             said.append(event)
-    assert len(said) == 2
+    # A reset may overtake the chunks before it.
+    assert len(said) <= 2
 
 
 @SIMS

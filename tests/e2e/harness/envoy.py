@@ -40,6 +40,10 @@ class Envoy:
         assert counters, "no filter is counted"
         return {name: value for name, value in counters.items() if value}
 
+    def prometheus(self):
+        """All metrics, as Prometheus reads them."""
+        return self._admin.get("/stats/prometheus").text
+
     def config_dump(self):
         """The configuration Envoy runs, as text."""
         return self._admin.get("/config_dump", params={"include_eds": ""}).text

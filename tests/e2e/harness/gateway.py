@@ -131,6 +131,9 @@ class Gateway:
     def stats(self, pattern):
         return self._envoy.stats(pattern)
 
+    def prometheus(self):
+        return self._envoy.prometheus()
+
     def filter_failures(self):
         return self._envoy.filter_failures()
 

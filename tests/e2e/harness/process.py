@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import signal
 import socket
 import subprocess
 import time
@@ -117,6 +118,11 @@ class Process:
     def tail(self, lines=30):
         end = "\n".join(self.text().splitlines()[-lines:])
         return f"--- last lines of {self.name} ---\n{end}\n---"
+
+    def interrupt(self):
+        """Does what Ctrl-C does, and returns the exit status."""
+        self._child.send_signal(signal.SIGINT)
+        return self._child.wait(20)
 
     def stop(self):
         """Asks the program to end, and kills it if it does not."""
