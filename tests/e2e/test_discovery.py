@@ -1,5 +1,7 @@
 """Providers whose nodes a registry knows, beside one with an address of its own."""
 
+import subprocess
+
 import openai
 import pytest
 
@@ -170,3 +172,31 @@ def test_another_service_does_not_begin_with_the_nodes_of_the_last(gateway):
     with pytest.raises(openai.InternalServerError) as refused:
         ask(gateway)
     assert refused.value.status_code == 503
+
+
+def test_a_registry_over_tls_is_believed_only_with_its_authorities(logs, gateways, sims, tmp_path):
+    certificate = tmp_path / "registry.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=registry"
+    extensions = ["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"]
+    subprocess.run(
+        [*command.split(), *extensions, "-keyout", certificate, "-out", tmp_path / "cert.pem"],
+        check=True,
+        capture_output=True,
+    )
+    certificate.write_text(certificate.read_text() + (tmp_path / "cert.pem").read_text())
+    registry = Registry("infra.llm.index", certificate)
+    registry.set(sims[0])
+    config = {
+        "discovery": {"bilibili": {"url": registry.url}},
+        "keys": [key(KEY, "all")],
+        "providers": [{"name": "idc", "upstream": "discovery://infra.llm.index"}],
+        "models": [model("index", "idc")],
+    }
+    gateways.append(Gateway(logs / "discovery-tls", config))
+    gateway = gateways[-1]
+    until(lambda: "certificate" in source(gateway).get("error", ""), "the certificate is refused")
+    gateway.config["discovery"]["bilibili"]["ca"] = str(tmp_path / "cert.pem")
+    gateway.mend_config()
+    until_nodes(gateway, {sims[0].port: "healthy"})
+    assert ask(gateway).choices
+    registry.stop()

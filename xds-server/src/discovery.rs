@@ -77,12 +77,12 @@ pub fn resolver(
 ) -> Result<Box<dyn Resolver>, ResolveError> {
     Ok(match service {
         Service::Bilibili { appid, env, zone, color } => {
-            let url = registries.bilibili.as_ref().ok_or(ResolveError::NoRegistry)?;
-            Box::new(bilibili::Bilibili::new(url, appid, env, zone.as_deref(), color.clone())?)
+            let server = registries.bilibili.as_ref().ok_or(ResolveError::NoRegistry)?;
+            Box::new(bilibili::Bilibili::new(server, appid, env, zone.as_deref(), color.clone())?)
         }
         Service::Consul { service, tag, dc } => {
             let consul = registries.consul.as_ref().ok_or(ResolveError::NoRegistry)?;
-            Box::new(consul::Consul::new(&consul.url, token, service, tag.as_deref(), dc.as_deref())?)
+            Box::new(consul::Consul::new(&consul.server, token, service, tag.as_deref(), dc.as_deref())?)
         }
         Service::Nacos { service, namespace, group } => {
             let nacos = registries.nacos.as_ref().ok_or(ResolveError::NoRegistry)?;

@@ -23,7 +23,7 @@ use crate::{
 };
 
 pub use duration::{InvalidSpan, Span};
-pub use registries::{BaseUrl, Consul, InvalidBaseUrl, Kubernetes, Nacos, Registries, Settling};
+pub use registries::{BaseUrl, Consul, InvalidBaseUrl, Kubernetes, Nacos, Registries, Server, Settling};
 pub(crate) use service::encode;
 pub use service::{InvalidService, Service};
 pub use upstream::{At, Host, InvalidUpstream, Upstream};
@@ -199,18 +199,10 @@ impl Parts {
             let secrets = self.secrets.keys().map(Name::as_str);
             known("secret", name.as_str(), secrets, || "discovery.consul.token".into())
         })?;
-        let files = self
-            .registries
-            .kubernetes
-            .iter()
-            .flat_map(|kubernetes| [("token_file", &kubernetes.token_file), ("ca", &kubernetes.ca)]);
-        for (field, file) in files {
-            if file.as_ref().is_some_and(|path| !path.is_absolute()) {
-                let at = format!("discovery.kubernetes.{field}");
-                return Err(ModelError { at, problem: Problem::RelativePath });
-            }
+        match self.registries.files().find(|(_, path)| !path.is_absolute()) {
+            Some((key, _)) => Err(ModelError { at: key.into(), problem: Problem::RelativePath }),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// The section that says where a service is looked up, if it is missing.

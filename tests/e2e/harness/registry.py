@@ -1,15 +1,16 @@
 """A registry that speaks the HTTP API of bilibili/discovery, for one service."""
 
 import json
+import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 
 class Registry:
-    """`Registry("infra.llm.index")`; it answers at `url` until it is lost."""
+    """`Registry("infra.llm.index")`; it answers at `url` until it is lost. `certificate`: a PEM file, with its key."""
 
-    def __init__(self, appid):
+    def __init__(self, appid, certificate=None):
         self.appid, self._addresses, self._version, self._lost = appid, [], 1, False
         self._changed = threading.Condition()
         registry = self
@@ -17,11 +18,14 @@ class Registry:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
                 url = urlsplit(self.path)
-                body = registry._answer(url.path, {name: values[0] for name, values in parse_qs(url.query).items()})
+                query = {name: values[0] for name, values in parse_qs(url.query).items()}
+                answer = registry._answer(url.path, query)
+                body = json.dumps(answer).encode()
                 try:
-                    self.send_response(503 if body is None else 200)
+                    self.send_response(503 if answer is None else 200)
+                    self.send_header("content-length", str(len(body)))
                     self.end_headers()
-                    self.wfile.write(json.dumps(body).encode())
+                    self.wfile.write(body)
                 except ConnectionError:
                     pass  # Who asked has gone.
 
@@ -30,7 +34,12 @@ class Registry:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        scheme = "http"
+        if certificate:
+            scheme, context = "https", ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self.url = f"{scheme}://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def set(self, *sims):

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::Deserialize;
 
 use super::{Endpoint, ResolveError, Resolver, http::Client};
-use crate::model::{BaseUrl, encode};
+use crate::model::{Server, encode};
 
 /// Follows one service.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ struct Instance {
 
 impl Bilibili {
     pub(super) fn new(
-        url: &BaseUrl,
+        server: &Server,
         appid: &str,
         env: &str,
         zone: Option<&str>,
@@ -57,7 +57,7 @@ impl Bilibili {
             query.push_str(&format!("&zone={}", encode(zone)));
         }
         let hostname = format!("weir-{:016x}", getrandom::u64().unwrap_or_default());
-        let client = Client::new(url, None)?;
+        let client = Client::new(server)?;
         Ok(Self { client, appid: appid.into(), color, query, hostname, latest: 0 })
     }
 

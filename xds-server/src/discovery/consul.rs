@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::{Endpoint, ResolveError, Resolver, http::Client};
 use crate::{
-    model::{BaseUrl, encode},
+    model::{Server, encode},
     secret::Secret,
 };
 
@@ -60,13 +60,13 @@ struct Locality {
 
 impl Consul {
     pub(super) fn new(
-        url: &BaseUrl,
+        server: &Server,
         token: Option<&Secret>,
         service: &str,
         tag: Option<&str>,
         dc: Option<&str>,
     ) -> Result<Self, ResolveError> {
-        let mut client = Client::new(url, None)?;
+        let mut client = Client::new(server)?;
         if let Some(token) = token {
             client.set_header(HeaderName::from_static("x-consul-token"), token.expose());
         }

@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 use tokio::time;
 
 use super::ResolveError;
-use crate::model::BaseUrl;
+use crate::model::{BaseUrl, Server};
 
 /// A client of one registry.
 #[derive(Debug)]
@@ -39,12 +39,12 @@ pub(super) struct Answer {
 }
 
 impl Client {
-    /// A client of the registry at `base`. Over https its certificate is checked with the authorities of `ca`,
-    /// or the system's.
-    pub(super) fn new(base: &BaseUrl, ca: Option<&Path>) -> Result<Self, ResolveError> {
+    /// A client of this registry.
+    pub(super) fn new(server: &Server) -> Result<Self, ResolveError> {
+        let base = &server.url;
         let mut roots = RootCertStore::empty();
         if base.as_str().starts_with("https:") {
-            let file = ca.unwrap_or(Path::new(SYSTEM_CA));
+            let file = server.ca.as_deref().unwrap_or(Path::new(SYSTEM_CA));
             let refused =
                 |problem: String| ResolveError::Authorities(format!("{}: {problem}", file.display()));
             let found = CertificateDer::pem_file_iter(file).map_err(|error| refused(error.to_string()))?;

@@ -43,7 +43,7 @@ impl Kubernetes {
             "/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices\
              ?labelSelector=kubernetes.io%2Fservice-name%3D{service}"
         );
-        let client = Client::new(&cluster.url, cluster.ca.as_deref())?;
+        let client = Client::new(&cluster.server)?;
         Ok(Self { client, token_file: cluster.token_file, path, port, slices: None, watch: None })
     }
 
@@ -138,7 +138,8 @@ pub(super) fn in_cluster() -> Result<model::Kubernetes, ResolveError> {
     let host = if host.contains(':') { format!("[{host}]") } else { host };
     let url = BaseUrl::try_from(format!("https://{host}:{port}")).map_err(|_| ResolveError::NoRegistry)?;
     let file = |name: &str| Some(PathBuf::from(ACCOUNT).join(name));
-    Ok(model::Kubernetes { url, token_file: file("token"), ca: file("ca.crt") })
+    let server = model::Server { url, ca: file("ca.crt") };
+    Ok(model::Kubernetes { server, token_file: file("token") })
 }
 
 const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";

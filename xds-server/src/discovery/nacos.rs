@@ -52,7 +52,7 @@ impl Nacos {
                 path.push_str(&format!("&{name}={}", encode(value)));
             }
         }
-        Ok(Self { client: Client::new(&nacos.url, None)?, path, interval: nacos.interval, answered: false })
+        Ok(Self { client: Client::new(&nacos.server)?, path, interval: nacos.interval, answered: false })
     }
 }
 

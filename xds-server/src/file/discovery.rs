@@ -31,6 +31,8 @@ pub struct Discovery {
 pub struct Bilibili {
     /// Its base URL.
     pub url: BaseUrl,
+    /// The certificate authorities to trust, as a file.
+    pub ca: Option<PathBuf>,
 }
 
 /// `discovery.consul`
@@ -39,6 +41,8 @@ pub struct Bilibili {
 pub struct Consul {
     /// Its base URL.
     pub url: BaseUrl,
+    /// The certificate authorities to trust, as a file.
+    pub ca: Option<PathBuf>,
     /// The name of the secret with its token.
     pub token: Option<Name>,
 }
@@ -49,6 +53,8 @@ pub struct Consul {
 pub struct Nacos {
     /// Its base URL, `/nacos` included.
     pub url: BaseUrl,
+    /// The certificate authorities to trust, as a file.
+    pub ca: Option<PathBuf>,
     /// How often it is asked.
     #[serde(default = "nacos_interval")]
     pub interval: Span,
@@ -73,15 +79,17 @@ impl Discovery {
                 drain: self.drain.duration(),
                 empty: self.believe_empty_after.duration(),
             },
-            bilibili: self.bilibili.map(|bilibili| bilibili.url),
-            consul: self.consul.map(|Consul { url, token }| model::Consul { url, token }),
-            nacos: self
-                .nacos
-                .map(|Nacos { url, interval }| model::Nacos { url, interval: interval.duration() }),
-            kubernetes: self.kubernetes.map(|Kubernetes { url, token_file, ca }| model::Kubernetes {
-                url,
+            bilibili: self.bilibili.map(|Bilibili { url, ca }| model::Server { url, ca }),
+            consul: self
+                .consul
+                .map(|Consul { url, ca, token }| model::Consul { server: model::Server { url, ca }, token }),
+            nacos: self.nacos.map(|Nacos { url, ca, interval }| model::Nacos {
+                server: model::Server { url, ca },
+                interval: interval.duration(),
+            }),
+            kubernetes: self.kubernetes.map(|Kubernetes { url, ca, token_file }| model::Kubernetes {
+                server: model::Server { url, ca },
                 token_file,
-                ca,
             }),
         }
     }

@@ -1,6 +1,9 @@
 //! Where services are looked up, and how quickly what is found there is believed.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use weir_schema::Name;
 
@@ -9,14 +12,23 @@ use weir_schema::Name;
 pub struct Registries {
     /// How quickly a node's end is believed.
     pub settling: Settling,
-    /// The base URL of bilibili/discovery.
-    pub bilibili: Option<BaseUrl>,
+    /// bilibili/discovery.
+    pub bilibili: Option<Server>,
     /// Consul.
     pub consul: Option<Consul>,
     /// Nacos.
     pub nacos: Option<Nacos>,
     /// Kubernetes. Absent: the cluster that the control plane runs in.
     pub kubernetes: Option<Kubernetes>,
+}
+
+/// Where an API lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// Its base URL.
+    pub url: BaseUrl,
+    /// The certificate authorities that it is checked with, as a file. Absent: the system's.
+    pub ca: Option<PathBuf>,
 }
 
 /// How quickly a node's end is believed.
@@ -31,8 +43,8 @@ pub struct Settling {
 /// Where Consul's API lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Consul {
-    /// Its base URL.
-    pub url: BaseUrl,
+    /// Its API.
+    pub server: Server,
     /// The secret with its token.
     pub token: Option<Name>,
 }
@@ -40,8 +52,8 @@ pub struct Consul {
 /// Where Nacos's API lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Nacos {
-    /// Its base URL, `/nacos` included.
-    pub url: BaseUrl,
+    /// Its API; the URL has `/nacos` in it.
+    pub server: Server,
     /// How often it is asked.
     pub interval: Duration,
 }
@@ -49,12 +61,27 @@ pub struct Nacos {
 /// Where Kubernetes' API lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kubernetes {
-    /// Its base URL.
-    pub url: BaseUrl,
+    /// The API server.
+    pub server: Server,
     /// The file with the token, read again for each request.
     pub token_file: Option<PathBuf>,
-    /// The certificate authorities to trust, as a file.
-    pub ca: Option<PathBuf>,
+}
+
+impl Registries {
+    /// The files that are read, each with the key that names it.
+    pub(super) fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        let Self { bilibili, consul, nacos, kubernetes, .. } = self;
+        let authorities = [
+            ("discovery.bilibili.ca", bilibili.as_ref()),
+            ("discovery.consul.ca", consul.as_ref().map(|consul| &consul.server)),
+            ("discovery.nacos.ca", nacos.as_ref().map(|nacos| &nacos.server)),
+            ("discovery.kubernetes.ca", kubernetes.as_ref().map(|kubernetes| &kubernetes.server)),
+        ];
+        let token = kubernetes.as_ref().and_then(|kubernetes| kubernetes.token_file.as_deref());
+        let authorities =
+            authorities.into_iter().filter_map(|(key, server)| Some((key, server?.ca.as_deref()?)));
+        authorities.chain(token.map(|token| ("discovery.kubernetes.token_file", token)))
+    }
 }
 
 /// The base URL of a registry, without a slash at its end.
