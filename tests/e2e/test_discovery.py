@@ -176,7 +176,7 @@ def test_another_service_does_not_begin_with_the_nodes_of_the_last(gateway):
 
 def test_a_registry_over_tls_is_believed_only_with_its_authorities(logs, gateways, sims, tmp_path):
     certificate = tmp_path / "registry.pem"
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=registry"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=registry"
     extensions = ["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"]
     subprocess.run(
         [*command.split(), *extensions, "-keyout", certificate, "-out", tmp_path / "cert.pem"],

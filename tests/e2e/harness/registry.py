@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 
 class Registry:
-    """`Registry("infra.llm.index")`; it answers at `url` until it is lost. `certificate`: a PEM file, with its key."""
+    """`Registry("infra.llm.index")`; it answers at `url` until it is lost. A `certificate` has its key beside it."""
 
     def __init__(self, appid, certificate=None):
         self.appid, self._addresses, self._version, self._lost = appid, [], 1, False
