@@ -11,10 +11,10 @@ use std::{
 };
 
 use serde::Deserialize;
-use weir_schema::{ModelName, ModelPattern, Name, Timestamp};
+use weir_schema::{HostPattern, ModelName, ModelPattern, Name, Timestamp};
 
 use crate::{
-    model::{self, Model, ModelError, Problem, Span, Upstream},
+    model::{self, Label, Model, ModelError, Problem, Span, Upstream},
     secret::{Secret, SecretSource},
 };
 
@@ -29,6 +29,8 @@ pub struct File {
     pub gateway: Gateway,
     /// Secrets, by reference only.
     pub secrets: BTreeMap<Name, SecretSource>,
+    /// The tenants.
+    pub domains: Vec<Domain>,
     /// Who may call.
     pub consumers: Vec<Consumer>,
     /// What callers identify themselves with.
@@ -79,15 +81,30 @@ pub struct AccessLog {
     pub file: PathBuf,
 }
 
+/// `domains[]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Domain {
+    /// The tenant's name.
+    pub name: Name,
+    /// The hosts that are its own.
+    pub hosts: Vec<HostPattern>,
+    /// The shared models that it sees beside its own.
+    #[serde(default = "any_model")]
+    pub models: Vec<ModelPattern>,
+}
+
 /// `consumers[]`
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Consumer {
     /// The consumer's name.
     pub name: Name,
+    /// The tenant it belongs to. Default `default`.
+    pub domain: Option<Name>,
     /// What is known about it.
     #[serde(default)]
-    pub labels: BTreeMap<String, String>,
+    pub labels: BTreeMap<Name, Label>,
 }
 
 /// `keys[]`
@@ -154,6 +171,8 @@ pub struct ProviderTimeouts {
 pub struct PublicModel {
     /// What a request's `model` says.
     pub name: ModelName,
+    /// The tenant it is for. Default every one that sees it.
+    pub domain: Option<Name>,
     /// Who answers.
     pub targets: Vec<Target>,
     /// How long things may take.
@@ -200,6 +219,7 @@ impl File {
         Model::new(model::Parts {
             gateway: self.gateway.into_model(),
             secrets,
+            domains: self.domains.into_iter().map(Domain::into_model).collect(),
             consumers: self.consumers.into_iter().map(Consumer::into_model).collect(),
             keys: self.keys.into_iter().map(Key::into_model).collect(),
             providers: providers.collect::<Result<_, _>>()?,
@@ -220,9 +240,15 @@ impl Gateway {
     }
 }
 
+impl Domain {
+    fn into_model(self) -> model::Domain {
+        model::Domain { name: self.name, hosts: self.hosts, models: self.models }
+    }
+}
+
 impl Consumer {
     fn into_model(self) -> model::Consumer {
-        model::Consumer { name: self.name, labels: self.labels }
+        model::Consumer { name: self.name, domain: self.domain, labels: self.labels }
     }
 }
 
@@ -258,6 +284,7 @@ impl PublicModel {
         };
         Ok(model::PublicModel {
             name: self.name,
+            domain: self.domain,
             target: model::Target { provider: target.provider, model: target.model },
             idle_timeout: self.timeouts.idle.duration(),
             total_timeout: self.timeouts.total.map(Span::duration),

@@ -2,11 +2,14 @@
 //!
 //! The model knows neither the file it was read from nor the resources it becomes.
 
+mod domain;
 mod duration;
+mod label;
 mod upstream;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt::Display,
     net::IpAddr,
     num::NonZeroU32,
     path::PathBuf,
@@ -20,7 +23,9 @@ use crate::{
     suggest::{hint, nearest},
 };
 
+pub use domain::Domain;
 pub use duration::{InvalidSpan, Span};
+pub use label::{InvalidLabel, Label};
 pub use upstream::{Host, InvalidUpstream, Upstream};
 
 /// Everything a gateway serves. Only [`Model::new`] makes one, so what is in it is consistent.
@@ -36,6 +41,8 @@ pub struct Parts {
     pub gateway: Gateway,
     /// What providers are called with, by name.
     pub secrets: BTreeMap<Name, Secret>,
+    /// The tenants. Empty: there is one, `default`, on every host.
+    pub domains: Vec<Domain>,
     /// Who may call. Empty: each key's id is its consumer.
     pub consumers: Vec<Consumer>,
     /// What callers identify themselves with.
@@ -66,8 +73,10 @@ pub struct Gateway {
 pub struct Consumer {
     /// The consumer's name.
     pub name: Name,
+    /// The tenant it belongs to. Absent: `default`.
+    pub domain: Option<Name>,
     /// What is known about it.
-    pub labels: BTreeMap<String, String>,
+    pub labels: BTreeMap<Name, Label>,
 }
 
 /// An API key: whom it stands for and what it allows.
@@ -109,6 +118,8 @@ pub struct Provider {
 pub struct PublicModel {
     /// What a request's `model` says.
     pub name: ModelName,
+    /// The tenant it is for; there it stands before a shared model of this name. Absent: it is shared.
+    pub domain: Option<Name>,
     /// Who answers.
     pub target: Target,
     /// How long neither side may be silent.
@@ -132,6 +143,7 @@ impl Model {
     /// Checks the parts against each other.
     pub fn new(parts: Parts) -> Result<Self, ModelError> {
         parts.check_names()?;
+        parts.check_domains()?;
         parts.check_keys()?;
         for provider in &parts.providers {
             parts.check_provider(provider)?;
@@ -158,12 +170,12 @@ impl Parts {
         unique("consumers", self.consumers.iter().map(|consumer| consumer.name.as_str()))?;
         unique("keys", self.keys.iter().map(|key| key.id.as_str()))?;
         unique("providers", self.providers.iter().map(|provider| provider.name.as_str()))?;
-        unique("models", self.models.iter().map(|model| model.name.as_str()))
+        unique("models", self.models.iter().map(PublicModel::label))
     }
 
     fn check_keys(&self) -> Result<(), ModelError> {
         let mut owners = BTreeMap::new();
-        for key in &self.keys {
+        for (key, domain) in self.keys_with_domains() {
             let at = |field: &str| format!("keys.{}.{field}", key.id);
             if key.sha256.is_empty() {
                 return Err(ModelError { at: at("sha256"), problem: Problem::NoHash });
@@ -177,10 +189,7 @@ impl Parts {
                 let names = self.consumers.iter().map(|consumer| consumer.name.as_str());
                 known("consumer", consumer.as_str(), names, || at("consumer"))?;
             }
-            for (index, pattern) in key.models.iter().enumerate().filter(|(_, p)| !p.as_str().contains('*')) {
-                let names = self.models.iter().map(|model| model.name.as_str());
-                known("model", pattern.as_str(), names, || at(&format!("models[{index}]")))?;
-            }
+            self.check_place(key, &domain)?;
         }
         Ok(())
     }
@@ -208,14 +217,17 @@ impl Parts {
 
     fn check_model(&self, model: &PublicModel) -> Result<(), ModelError> {
         if model.name.as_str().contains('*') {
-            return Err(ModelError { at: format!("models.{}.name", model.name), problem: Problem::Wildcard });
+            return Err(ModelError {
+                at: format!("models.{}.name", model.label()),
+                problem: Problem::Wildcard,
+            });
         }
         if model.target.model.as_ref().is_some_and(|name| name.as_str().contains('*')) {
-            let at = format!("models.{}.targets[0].model", model.name);
+            let at = format!("models.{}.targets[0].model", model.label());
             return Err(ModelError { at, problem: Problem::Wildcard });
         }
         let names = self.providers.iter().map(|provider| provider.name.as_str());
-        let at = || format!("models.{}.targets[0].provider", model.name);
+        let at = || format!("models.{}.targets[0].provider", model.label());
         known("provider", model.target.provider.as_str(), names, at)
     }
 }
@@ -246,12 +258,34 @@ pub enum Problem {
         /// The name that was probably meant.
         suggestion: Option<String>,
     },
+    /// A key for a model that its domain does not see.
+    #[error("the domain \"{domain}\" sees no model named \"{name}\"{}", hint(.suggestion.as_deref()))]
+    Unseen {
+        /// The key's domain.
+        domain: Name,
+        /// The name that was given.
+        name: String,
+        /// The name that was probably meant.
+        suggestion: Option<String>,
+    },
     /// A key without a hash could never be used.
     #[error("a key needs the SHA-256 of its secret")]
     NoHash,
     /// Two keys have one secret.
     #[error("the key \"{0}\" has the same secret")]
     SharedHash(Name),
+    /// A domain without a host could never be called.
+    #[error("a domain needs at least one host")]
+    NoHost,
+    /// Two domains have one host, or one has it twice.
+    #[error("the domain \"{0}\" has this host already")]
+    SharedHost(Name),
+    /// A consumer of no domain, though there are domains.
+    #[error("there are domains, and none of them is \"default\"; name the consumer's")]
+    NoDomain,
+    /// A key of no domain, though there are domains.
+    #[error("there are domains, and none of them is \"default\"; name a consumer, which has a domain")]
+    NoConsumer,
     /// A provider has a name of Weir's own clusters.
     #[error("names that begin with \"{RESERVED}\" are Weir's own")]
     Reserved,
@@ -275,10 +309,10 @@ pub enum Problem {
     Credentials,
 }
 
-fn unique<'a>(kind: &str, names: impl Iterator<Item = &'a str>) -> Result<(), ModelError> {
+fn unique<N: Ord + Display>(kind: &str, names: impl Iterator<Item = N>) -> Result<(), ModelError> {
     let mut seen = BTreeSet::new();
     for name in names {
-        if !seen.insert(name) {
+        if let Some(name) = seen.replace(name) {
             return Err(ModelError { at: format!("{kind}.{name}"), problem: Problem::Duplicate });
         }
     }

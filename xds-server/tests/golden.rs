@@ -123,6 +123,23 @@ fn a_change_touches_only_the_resources_it_is_about() {
 }
 
 #[test]
+fn a_change_of_a_domain_touches_the_filters_alone() {
+    let text = fs::read_to_string(folder("golden/domains/weir.yaml")).unwrap();
+    let before = snapshot(&text, "");
+    let after = |from: &str, to: &str| {
+        assert_eq!(text.matches(from).count(), 1, "{from}");
+        difference(&before, &snapshot(&text.replace(from, to), ""))
+    };
+    assert_eq!(after("[ai.finance.example.com]", "[ai.money.example.com]"), ["extensions/weir.auth"]);
+    assert_eq!(after("models: [\"gpt-*\"]", "models: [\"*\"]"), ["extensions/weir.router"]);
+    assert_eq!(after("{name: everyone}", "{name: everyone, domain: finance}"), [""; 0]);
+    assert_eq!(
+        after("{name: ledger, domain: finance}", "{name: ledger, domain: video}"),
+        ["extensions/weir.auth"]
+    );
+}
+
+#[test]
 fn a_resource_that_envoy_does_not_know_is_refused_by_name() {
     let mut snapshot = Snapshot::default();
     snapshot.insert(Kind::Clusters, "openai", serde_json::json!({"name": "openai", "conect_timeout": "1s"}));

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use weir_schema::{auth, router};
 
 use super::{CompileError, Routes, ads, typed, with};
-use crate::model::{Gateway, Key};
+use crate::model::Parts;
 
 /// The resource that has the `auth` filter.
 pub(super) const AUTH: &str = "weir.auth";
@@ -25,18 +25,23 @@ pub(super) fn place(name: &str) -> Value {
     json!({"name": name, "config_discovery": {"config_source": source, "type_urls": type_urls}})
 }
 
-pub(super) fn auth(keys: &[Key], module: &Path) -> Result<Value, CompileError> {
-    let keys = keys.iter().map(|key| auth::Key {
+pub(super) fn auth(parts: &Parts, module: &Path) -> Result<Value, CompileError> {
+    let keys = parts.keys_with_domains().map(|(key, domain)| auth::Key {
         id: key.id.clone(),
         sha256: key.sha256.clone(),
         consumer: key.consumer.clone().unwrap_or_else(|| key.id.clone()),
-        domain: weir_schema::Name::default_domain(),
+        domain,
         models: key.models.clone(),
         expires_at: key.expires_at,
         disabled: key.disabled,
     });
+    let domains = parts
+        .domains
+        .iter()
+        .map(|domain| auth::Domain { name: domain.name.clone(), hosts: domain.hosts.clone() });
     let config = auth::Config {
         keys: keys.collect(),
+        domains: domains.collect(),
         lookup: None,
         model_check: auth::ModelCheck::Router,
         held_body_bytes: HELD_BODY_BYTES,
@@ -44,19 +49,25 @@ pub(super) fn auth(keys: &[Key], module: &Path) -> Result<Value, CompileError> {
     plugin("auth", AUTH, module, &config)
 }
 
-pub(super) fn router(gateway: &Gateway, routes: &Routes<'_>, module: &Path) -> Result<Value, CompileError> {
+pub(super) fn router(parts: &Parts, routes: &Routes<'_>, module: &Path) -> Result<Value, CompileError> {
     let models = routes.iter().map(|(route, model)| router::Model {
         name: model.name.clone(),
+        domain: model.domain.clone(),
         route: route.clone(),
         upstream_model: model.target.model.clone().filter(|name| *name != model.name),
         owned_by: model.owned_by.clone(),
         created: 0,
     });
+    let domains = parts
+        .domains
+        .iter()
+        .map(|domain| router::Domain { name: domain.name.clone(), models: domain.models.clone() });
     let config = router::Config {
         models: models.collect(),
+        domains: domains.collect(),
         identity: router::Identity::Required,
-        body_bytes: gateway.request_body,
-        held_body_bytes: HELD_BODY_BYTES.min(gateway.request_body),
+        body_bytes: parts.gateway.request_body,
+        held_body_bytes: HELD_BODY_BYTES.min(parts.gateway.request_body),
     };
     plugin("router", ROUTER, module, &config)
 }
