@@ -35,11 +35,18 @@ pub fn compile(model: &Model, modules: &Modules) -> Result<Snapshot, CompileErro
             snapshot.insert_secret(name.as_str(), secret.clone());
         }
     }
+    for tls in parts.domains.iter().filter_map(|domain| domain.tls.as_ref()) {
+        if let (Some(certificate), Some(key)) =
+            (parts.secrets.get(&tls.certificate), parts.secrets.get(&tls.key))
+        {
+            snapshot.insert_certificate(&listener::secret_name(tls), certificate.clone(), key.clone());
+        }
+    }
     let auth = extension::auth(parts, &modules.auth)?;
     snapshot.insert(Kind::Extensions, extension::AUTH, auth);
     let router = extension::router(parts, &routes, &modules.router)?;
     snapshot.insert(Kind::Extensions, extension::ROUTER, router);
-    snapshot.insert(Kind::Listeners, GATEWAY, listener::listener(&parts.gateway));
+    snapshot.insert(Kind::Listeners, GATEWAY, listener::listener(parts));
     snapshot.insert(Kind::Routes, GATEWAY, route::table(model, &routes));
     Ok(snapshot)
 }

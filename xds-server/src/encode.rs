@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::{
     secret::Secret,
-    snapshot::{Kind, Resource, SECRET_AT, Snapshot, Version},
+    snapshot::{Kind, Resource, Snapshot, Version},
 };
 
 /// A snapshot as it is sent.
@@ -40,7 +40,7 @@ impl Encoded {
                 let message = encode(kind, resource).map_err(refused)?;
                 let sealed = Sealed { version: resource.version(), message };
                 resources.entry(kind).or_default().insert(name.into(), sealed);
-                secrets.extend(resource.secret.clone());
+                secrets.extend(resource.secrets.values().cloned());
             }
         }
         let parts = resources
@@ -115,8 +115,8 @@ pub fn check(message: &'static str, body: &Value) -> Result<(), Problem> {
 fn encode(kind: Kind, resource: &Resource) -> Result<Bytes, Problem> {
     let message = kind.type_url().rsplit('/').next().unwrap_or_default();
     let mut body = resource.body.clone();
-    if let Some(secret) = &resource.secret {
-        *body.pointer_mut(SECRET_AT).ok_or(Problem::NoSecret)? = secret.expose().into();
+    for (at, secret) in &resource.secrets {
+        *body.pointer_mut(at).ok_or(Problem::NoSecret)? = secret.expose().into();
     }
     Ok(parse(message, body)?.encode_to_vec().into())
 }

@@ -92,6 +92,18 @@ pub struct Domain {
     /// The shared models that it sees beside its own.
     #[serde(default = "any_model")]
     pub models: Vec<ModelPattern>,
+    /// How it is reached over TLS.
+    pub tls: Option<ServerTls>,
+}
+
+/// `domains[].tls`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerTls {
+    /// The name of the secret that has its certificate and chain.
+    pub certificate: Name,
+    /// The name of the secret that has the certificate's private key.
+    pub key: Name,
 }
 
 /// `consumers[]`
@@ -242,7 +254,9 @@ impl Gateway {
 
 impl Domain {
     fn into_model(self) -> model::Domain {
-        model::Domain { name: self.name, hosts: self.hosts, models: self.models }
+        let Self { name, hosts, models, tls } = self;
+        let tls = tls.map(|ServerTls { certificate, key }| model::ServerTls { certificate, key });
+        model::Domain { name, hosts, models, tls }
     }
 }
 

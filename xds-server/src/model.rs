@@ -23,7 +23,7 @@ use crate::{
     suggest::{hint, nearest},
 };
 
-pub use domain::Domain;
+pub use domain::{Domain, ServerTls};
 pub use duration::{InvalidSpan, Span};
 pub use label::{InvalidLabel, Label};
 pub use upstream::{Host, InvalidUpstream, Upstream};
@@ -211,8 +211,23 @@ impl Parts {
         }
         provider.credential.iter().try_for_each(|name| {
             let at = || format!("providers.{}.credentials[0]", provider.name);
-            known("secret", name.as_str(), self.secrets.keys().map(Name::as_str), at)
+            self.check_secret(name, Secret::fits_header, Problem::PemCredential, at)
         })
+    }
+
+    /// A secret is there, and is what it is needed for.
+    fn check_secret(
+        &self,
+        name: &Name,
+        fits: fn(&Secret) -> bool,
+        problem: Problem,
+        at: impl FnOnce() -> String,
+    ) -> Result<(), ModelError> {
+        match self.secrets.get(name) {
+            Some(secret) if fits(secret) => Ok(()),
+            Some(_) => Err(ModelError { at: at(), problem }),
+            None => known("secret", name.as_str(), self.secrets.keys().map(Name::as_str), at),
+        }
     }
 
     fn check_model(&self, model: &PublicModel) -> Result<(), ModelError> {
@@ -280,6 +295,18 @@ pub enum Problem {
     /// Two domains have one host, or one has it twice.
     #[error("the domain \"{0}\" has this host already")]
     SharedHost(Name),
+    /// A certificate that is none.
+    #[error("the secret is no certificate in PEM")]
+    NotCertificate,
+    /// A private key that is none, or that has a pass phrase.
+    #[error("the secret is no private key in PEM without a pass phrase")]
+    NotPrivateKey,
+    /// A certificate where a header's value is needed.
+    #[error("the secret is a certificate or its key, and cannot be a credential")]
+    PemCredential,
+    /// Domains with TLS and without, at one port.
+    #[error("the domain \"{0}\" has TLS, and one port speaks either TLS or plain HTTP")]
+    PlainBesideTls(Name),
     /// A consumer of no domain, though there are domains.
     #[error("there are domains, and none of them is \"default\"; name the consumer's")]
     NoDomain,

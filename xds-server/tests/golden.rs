@@ -20,9 +20,10 @@ use weir::{
     load,
     model::Model,
     modules::Modules,
-    secret::{Secret, SecretSource, read_all},
+    secret::{REDACTED, Secret, SecretSource, read_all},
     snapshot::{Kind, Snapshot},
 };
+use weir_schema::Name;
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name)
@@ -74,7 +75,7 @@ fn difference(before: &Snapshot, after: &Snapshot) -> Vec<String> {
 fn every_file_becomes_the_resources_beside_it() {
     for case in entries("golden") {
         let text = fs::read_to_string(case.join("weir.yaml")).unwrap();
-        let snapshot = snapshot(&text, "sk-123");
+        let snapshot = snapshot(&text, REDACTED);
         compare(&case.join("snapshot.json"), &format!("{:#}\n", snapshot.to_json()));
         Encoded::new(&snapshot).unwrap();
         encode::check("envoy.config.bootstrap.v3.Bootstrap", &bootstrap::complete(&snapshot)).unwrap();
@@ -137,6 +138,46 @@ fn a_change_of_a_domain_touches_the_filters_alone() {
         after("{name: ledger, domain: finance}", "{name: ledger, domain: video}"),
         ["extensions/weir.auth"]
     );
+}
+
+#[test]
+fn a_new_certificate_leaves_the_listener_alone() {
+    let text = fs::read_to_string(folder("golden/tls/weir.yaml")).unwrap();
+    let pem = |body: &str| {
+        let block = |kind: &str| format!("-----BEGIN {kind}-----\n{body}\n-----END {kind}-----\n");
+        block("CERTIFICATE") + &block("PRIVATE KEY")
+    };
+    let before = snapshot(&text, &pem("MIIA"));
+    let certificates =
+        ["secrets/finance-certificate+finance-key", "secrets/wildcard-certificate+wildcard-key"];
+    assert_eq!(difference(&before, &snapshot(&text, &pem("MIIB"))), certificates);
+    let shared =
+        text.replace("finance-certificate, key: finance-key", "wildcard-certificate, key: wildcard-key");
+    assert_eq!(difference(&before, &snapshot(&shared, &pem("MIIA"))), ["listeners/weir", certificates[0]]);
+    let encoded = Encoded::new(&before).unwrap();
+    assert!(!before.to_json().to_string().contains("MIIA") && !format!("{encoded:?}").contains("MIIA"));
+    let sent = &encoded.get(Kind::Secrets, "finance-certificate+finance-key").unwrap().message;
+    assert_eq!(sent.windows(4).filter(|bytes| bytes == b"MIIA").count(), 4);
+}
+
+#[test]
+fn a_secret_of_another_kind_is_refused() {
+    let refusal = |text: &str, value: &str| {
+        let file = File::parse(text).unwrap();
+        let value = |name: &Name| (name.clone(), Secret::parse(value).unwrap());
+        let secrets = file.secrets.keys().map(value).collect();
+        file.into_model(secrets).unwrap_err().to_string()
+    };
+    let tls = fs::read_to_string(folder("golden/tls/weir.yaml")).unwrap();
+    let is_none = |field: &str, what: &str| format!("domains.video.tls.{field}: the secret is no {what}");
+    assert_eq!(refusal(&tls, "sk-123"), is_none("certificate", "certificate in PEM"));
+    let certificate = "-----BEGIN CERTIFICATE-----\nMIIA\n-----END CERTIFICATE-----";
+    let key = is_none("key", "private key in PEM without a pass phrase");
+    assert_eq!(refusal(&tls, certificate), key);
+    let full = fs::read_to_string(folder("golden/full/weir.yaml")).unwrap();
+    let credential =
+        "providers.idc.credentials[0]: the secret is a certificate or its key, and cannot be a credential";
+    assert_eq!(refusal(&full, certificate), credential);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use weir_schema::{HostPattern, ModelPattern, Name};
 
 use super::{Consumer, Key, ModelError, Parts, Problem, PublicModel, known, unique};
+use crate::secret::Secret;
 
 /// A tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +16,17 @@ pub struct Domain {
     pub hosts: Vec<HostPattern>,
     /// The shared models that it sees beside its own.
     pub models: Vec<ModelPattern>,
+    /// How it is reached over TLS. All domains have it, or none.
+    pub tls: Option<ServerTls>,
+}
+
+/// What a domain is reached over TLS with, by the names of secrets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerTls {
+    /// Its certificate, and those between it and the authority.
+    pub certificate: Name,
+    /// The certificate's private key.
+    pub key: Name,
 }
 
 impl Parts {
@@ -47,6 +59,7 @@ impl Parts {
             for (index, pattern) in plain(&domain.models) {
                 known("model", pattern, names.clone(), || at(&format!("models[{index}]")))?;
             }
+            self.check_tls(domain)?;
         }
         self.consumers.iter().try_for_each(|consumer| self.check_consumer(consumer))?;
         self.models.iter().try_for_each(|model| match &model.domain {
@@ -71,6 +84,21 @@ impl Parts {
                 _ => error,
             })
         })
+    }
+
+    fn check_tls(&self, domain: &Domain) -> Result<(), ModelError> {
+        let at = |field: &str| format!("domains.{}.tls{field}", domain.name);
+        let Some(tls) = &domain.tls else {
+            return match self.domains.iter().find(|other| other.tls.is_some()) {
+                Some(other) => {
+                    Err(ModelError { at: at(""), problem: Problem::PlainBesideTls(other.name.clone()) })
+                }
+                None => Ok(()),
+            };
+        };
+        let certificate = || at(".certificate");
+        self.check_secret(&tls.certificate, Secret::fits_certificate, Problem::NotCertificate, certificate)?;
+        self.check_secret(&tls.key, Secret::fits_private_key, Problem::NotPrivateKey, || at(".key"))
     }
 
     fn check_consumer(&self, consumer: &Consumer) -> Result<(), ModelError> {
