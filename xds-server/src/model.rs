@@ -174,6 +174,7 @@ impl Parts {
     }
 
     fn check_keys(&self) -> Result<(), ModelError> {
+        let consumers: BTreeSet<_> = self.consumers.iter().map(|consumer| &consumer.name).collect();
         let mut owners = BTreeMap::new();
         for (key, domain) in self.keys_with_domains() {
             let at = |field: &str| format!("keys.{}.{field}", key.id);
@@ -185,7 +186,7 @@ impl Parts {
                     return Err(ModelError { at: at("sha256"), problem: Problem::SharedHash(other.clone()) });
                 }
             }
-            if let Some(consumer) = &key.consumer {
+            if let Some(consumer) = key.consumer.as_ref().filter(|name| !consumers.contains(name)) {
                 let names = self.consumers.iter().map(|consumer| consumer.name.as_str());
                 known("consumer", consumer.as_str(), names, || at("consumer"))?;
             }

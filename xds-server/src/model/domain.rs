@@ -74,14 +74,19 @@ impl Parts {
             return Err(ModelError { at: format!("keys.{}.consumer", key.id), problem: Problem::NoConsumer });
         }
         plain(&key.models).try_for_each(|(index, pattern)| {
+            if self.seen_from(domain, |name| name == pattern).next().is_some() {
+                return Ok(());
+            }
             let at = || format!("keys.{}.models[{index}]", key.id);
-            known("model", pattern, self.seen_from(domain), at).map_err(|error| match error.problem {
-                // Also for a model that others see: what they have is not told.
-                Problem::Unknown { name, suggestion, .. } if !self.domains.is_empty() => {
-                    let problem = Problem::Unseen { domain: domain.clone(), name, suggestion };
-                    ModelError { problem, ..error }
+            known("model", pattern, self.seen_from(domain, |_| true), at).map_err(|error| {
+                match error.problem {
+                    // Also for a model that others see: what they have is not told.
+                    Problem::Unknown { name, suggestion, .. } if !self.domains.is_empty() => {
+                        let problem = Problem::Unseen { domain: domain.clone(), name, suggestion };
+                        ModelError { problem, ..error }
+                    }
+                    _ => error,
                 }
-                _ => error,
             })
         })
     }
@@ -119,13 +124,18 @@ impl Parts {
         known("domain", name.as_str(), self.domains.iter().map(|domain| domain.name.as_str()), at)
     }
 
-    /// The names of the models that a domain's callers may ask for.
-    fn seen_from(&self, domain: &Name) -> impl Iterator<Item = &str> + Clone {
+    /// The names of the models that a domain's callers may ask for, and that `wanted` picks.
+    fn seen_from<'a>(
+        &'a self,
+        domain: &'a Name,
+        wanted: impl Fn(&str) -> bool + Clone + 'a,
+    ) -> impl Iterator<Item = &'a str> + Clone {
         let tenant = self.domains.iter().find(|known| known.name == *domain);
         let sees = move |name: &str| {
             tenant.is_none_or(|tenant| tenant.models.iter().any(|pattern| pattern.matches(name)))
         };
-        let seen = self.models.iter().filter(move |model| match &model.domain {
+        let named = self.models.iter().filter(move |model| wanted(model.name.as_str()));
+        let seen = named.filter(move |model| match &model.domain {
             Some(owner) => owner == domain,
             None => sees(model.name.as_str()),
         });
