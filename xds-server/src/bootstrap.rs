@@ -83,6 +83,9 @@ fn address(host: &str, port: u16) -> String {
 #[error("an address is HOST:PORT, such as 127.0.0.1:18000 or weir.example:18000")]
 pub struct InvalidAddress;
 
+/// The cluster of the control plane in the bootstrap.
+pub const CLUSTER: &str = "weir-xds";
+
 const TEMPLATE: &str = include_str!("../../envoy/bootstrap.yaml");
 const XDS: &str = "{address: \"127.0.0.1\", port_value: 18000}";
 const ADMIN: &str = "{address: \"127.0.0.1\", port_value: 9901}";

@@ -5,7 +5,7 @@ mod extension;
 mod listener;
 mod route;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -42,6 +42,7 @@ pub fn compile(model: &Model, modules: &Modules) -> Result<Snapshot, CompileErro
             snapshot.insert_certificate(&listener::secret_name(tls), certificate.clone(), key.clone());
         }
     }
+    snapshot.keys = Arc::new(extension::looked_up(parts));
     let auth = extension::auth(parts, &modules.auth)?;
     snapshot.insert(Kind::Extensions, extension::AUTH, auth);
     let router = extension::router(parts, &routes, &modules.router)?;

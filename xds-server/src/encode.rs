@@ -1,6 +1,10 @@
 //! Turns a snapshot's JSON into the protobuf that Envoy reads, with Envoy's own descriptors.
 
-use std::{collections::BTreeMap, fmt, sync::LazyLock};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, LazyLock},
+};
 
 use prost::{Message, bytes::Bytes};
 use prost_reflect::{DescriptorPool, DynamicMessage};
@@ -8,6 +12,7 @@ use serde::de::{DeserializeSeed, IntoDeserializer};
 use serde_json::Value;
 
 use crate::{
+    lookup::KeyTable,
     secret::Secret,
     snapshot::{Kind, Resource, Snapshot, Version},
 };
@@ -18,6 +23,7 @@ pub struct Encoded {
     version: Option<Version>,
     resources: BTreeMap<Kind, BTreeMap<String, Sealed>>,
     secrets: Vec<Secret>,
+    keys: Arc<KeyTable>,
 }
 
 /// A resource as it is sent.
@@ -47,12 +53,17 @@ impl Encoded {
             .values()
             .flatten()
             .flat_map(|(name, sealed)| [name.as_bytes(), sealed.version.as_str().as_bytes()]);
-        Ok(Self { version: Some(Version::of(parts)), resources, secrets })
+        Ok(Self { version: Some(Version::of(parts)), resources, secrets, keys: Arc::clone(&snapshot.keys) })
     }
 
     /// The version of the whole; none before the first snapshot.
     pub fn version(&self) -> Option<&Version> {
         self.version.as_ref()
+    }
+
+    /// The keys that Envoys look up.
+    pub fn keys(&self) -> &KeyTable {
+        &self.keys
     }
 
     /// A resource.

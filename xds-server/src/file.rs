@@ -71,6 +71,8 @@ pub struct Listen {
 pub struct Limits {
     /// The largest request body in bytes.
     pub request_body: NonZeroU32,
+    /// How many keys are sent to Envoy whole; where there are more, it looks them up.
+    pub inline_keys: u32,
 }
 
 /// `gateway.access_log`
@@ -247,6 +249,7 @@ impl Gateway {
             address: self.listen.address,
             port: self.listen.port.get(),
             request_body: self.limits.request_body,
+            inline_keys: self.limits.inline_keys,
             access_log: self.access_log.file,
         }
     }
@@ -326,7 +329,7 @@ impl Default for Listen {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { request_body: NonZeroU32::MIN.saturating_add(32 * 1024 * 1024 - 1) }
+        Self { request_body: NonZeroU32::MIN.saturating_add(32 * 1024 * 1024 - 1), inline_keys: 10_000 }
     }
 }
 

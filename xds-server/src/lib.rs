@@ -16,6 +16,7 @@ pub mod encode;
 pub mod file;
 pub mod keys;
 pub mod load;
+pub mod lookup;
 pub mod model;
 pub mod modules;
 pub mod secret;

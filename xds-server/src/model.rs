@@ -64,6 +64,8 @@ pub struct Gateway {
     pub port: u16,
     /// The largest request body in bytes.
     pub request_body: NonZeroU32,
+    /// How many keys the `auth` filter carries; where there are more, it looks them up.
+    pub inline_keys: u32,
     /// The file Envoy writes its access log to.
     pub access_log: PathBuf,
 }

@@ -7,12 +7,13 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::transport::Server;
+use tonic::{service::Routes, transport::Server};
 use tracing::{debug, error, info};
 
 use crate::{
     admin,
     load::Loader,
+    lookup,
     status::Status,
     watch::FileWatch,
     xds::{nodes::Nodes, service::Discovery},
@@ -39,10 +40,11 @@ pub async fn serve(options: Options) -> Result<(), ServeError> {
     let admin = bind(options.admin).await?;
     info!(xds = %xds.local_addr()?, admin = %admin.local_addr()?, "listening");
 
-    let discovery = Discovery::service(status.subscribe(), nodes);
+    let discovery = Routes::new(Discovery::service(status.subscribe(), nodes));
+    let for_envoys = discovery.into_axum_router().merge(lookup::router(status.subscribe()));
     let xds = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
-        .add_service(discovery)
+        .add_routes(Routes::from(for_envoys))
         .serve_with_incoming(TcpListenerStream::new(xds));
     let admin = axum::serve(admin, admin::router(Arc::clone(&status)));
     let reload = reload(Loader::new(options.config, options.modules), Arc::clone(&status));

@@ -1,17 +1,20 @@
 //! Every resource of one state of the gateway, as JSON.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::lookup::KeyTable;
 use crate::secret::{REDACTED, Secret};
 
 /// Every resource of one state of the gateway. It can be shown to anyone: secrets are beside their resources.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     resources: BTreeMap<Kind, BTreeMap<String, Resource>>,
+    /// The keys that Envoys look up, where there are too many to send them all.
+    pub keys: Arc<KeyTable>,
 }
 
 /// One of Envoy's resources, in protobuf's JSON form.

@@ -33,9 +33,10 @@ def model(name, provider, upstream=None):
 
 
 class Gateway:
-    """`config` is the content of weir.yaml without `gateway.listen` and `gateway.access_log`."""
+    """`config` is the content of weir.yaml without `gateway.listen` and `gateway.access_log`; the text `more` takes the
+    place of a part of it that is too long to be written again and again."""
 
-    def __init__(self, logs, config, secrets=None, modules=None):
+    def __init__(self, logs, config, secrets=None, modules=None, more=""):
         self.logs = logs
         self.logs.mkdir(parents=True, exist_ok=True)
         self.port, self._xds, self._control, self._admin = (free_port() for _ in range(4))
@@ -43,10 +44,12 @@ class Gateway:
         self.file, self.access_log_file = logs / "config/weir.yaml", logs / "access.log"
         self.config = copy.deepcopy(config)
         self.config.setdefault("gateway", {})
+        if more:
+            self.config.pop(more.partition(":")[0])
         self.modules = modules or modules_dir()
         self.config["gateway"]["listen"] = {"address": "127.0.0.1", "port": self.port}
         self.config["gateway"]["access_log"] = {"file": str(self.access_log_file)}
-        self._write(yaml.safe_dump(self.config, sort_keys=False))
+        self._write(yaml.safe_dump(self.config, sort_keys=False) + more)
         self._http = httpx.Client(base_url=f"http://127.0.0.1:{self._control}", timeout=10)
         self._environment = os.environ | (secrets or {})
         self._weir = self._envoy = None
@@ -66,7 +69,7 @@ class Gateway:
         command = [built("WEIR_BIN", "weir"), "serve", "--config", self.file, "--modules", self.modules]
         command += ["--xds", f"127.0.0.1:{self._xds}", "--admin", f"127.0.0.1:{self._control}"]
         self._weir = Process("weir", command, self.logs, self._environment)
-        self._weir.wait_until(lambda: self._http.get("/readyz").status_code == 200, "is ready")
+        self._weir.wait_until(lambda: self._http.get("/readyz").status_code == 200, "is ready", 60)
 
     def stop_control_plane(self):
         """Ends `weir serve`; Envoy runs on."""
@@ -92,6 +95,13 @@ class Gateway:
         until(lambda: self.status()["version"] != before, "the control plane takes the new file")
         if wait:
             self.wait_until_in_sync()
+
+    def edit_text(self, change):
+        """Like `edit_config`, for the file as text."""
+        before = self.status()["version"]
+        self._write(change(self.file.read_text()))
+        until(lambda: self.status()["version"] != before, "the control plane takes the new file", 60)
+        self.wait_until_in_sync()
 
     def break_config(self, text):
         """Writes a file that must be refused, and waits until it is; returns the reason."""

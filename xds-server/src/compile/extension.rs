@@ -4,10 +4,15 @@ use std::{num::NonZeroU32, path::Path};
 
 use serde::Serialize;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use weir_schema::{auth, router};
 
 use super::{CompileError, Routes, ads, typed, with};
-use crate::model::Parts;
+use crate::{
+    bootstrap,
+    lookup::{self, KeyTable},
+    model::Parts,
+};
 
 /// The resource that has the `auth` filter.
 pub(super) const AUTH: &str = "weir.auth";
@@ -26,7 +31,26 @@ pub(super) fn place(name: &str) -> Value {
 }
 
 pub(super) fn auth(parts: &Parts, module: &Path) -> Result<Value, CompileError> {
-    let keys = parts.keys_with_domains().map(|(key, domain)| auth::Key {
+    let keys: Vec<auth::Key> = keys(parts).collect();
+    let (keys, lookup) =
+        if is_looked_up(parts) { (Vec::new(), Some(key_lookup(&keys)?)) } else { (keys, None) };
+    let domains = parts
+        .domains
+        .iter()
+        .map(|domain| auth::Domain { name: domain.name.clone(), hosts: domain.hosts.clone() });
+    let config = auth::Config {
+        keys,
+        domains: domains.collect(),
+        lookup,
+        model_check: auth::ModelCheck::Router,
+        held_body_bytes: HELD_BODY_BYTES,
+    };
+    plugin("auth", AUTH, module, &config)
+}
+
+/// Every key with what it allows.
+fn keys(parts: &Parts) -> impl Iterator<Item = auth::Key> {
+    parts.keys_with_domains().map(|(key, domain)| auth::Key {
         id: key.id.clone(),
         sha256: key.sha256.clone(),
         consumer: key.consumer.clone().unwrap_or_else(|| key.id.clone()),
@@ -34,19 +58,29 @@ pub(super) fn auth(parts: &Parts, module: &Path) -> Result<Value, CompileError> 
         models: key.models.clone(),
         expires_at: key.expires_at,
         disabled: key.disabled,
+    })
+}
+
+/// Whether there are more keys than a filter's configuration should carry: every worker parses all of it.
+fn is_looked_up(parts: &Parts) -> bool {
+    parts.keys.len() > usize::try_from(parts.gateway.inline_keys).unwrap_or(usize::MAX)
+}
+
+/// The keys that the filter looks up, if it does not carry them.
+pub(super) fn looked_up(parts: &Parts) -> KeyTable {
+    if is_looked_up(parts) { KeyTable::of(keys(parts)) } else { KeyTable::default() }
+}
+
+fn key_lookup(keys: &[auth::Key]) -> Result<auth::Lookup, CompileError> {
+    let refused = |problem| CompileError::Config { filter: "auth", problem };
+    let digest: [u8; 32] = Sha256::digest(serde_json::to_vec(keys).map_err(refused)?).into();
+    let [a, b, c, d, e, f, g, h, ..] = digest;
+    let lookup = json!({
+        "cluster": bootstrap::CLUSTER,
+        "path": lookup::PATH,
+        "epoch": u64::from_le_bytes([a, b, c, d, e, f, g, h]),
     });
-    let domains = parts
-        .domains
-        .iter()
-        .map(|domain| auth::Domain { name: domain.name.clone(), hosts: domain.hosts.clone() });
-    let config = auth::Config {
-        keys: keys.collect(),
-        domains: domains.collect(),
-        lookup: None,
-        model_check: auth::ModelCheck::Router,
-        held_body_bytes: HELD_BODY_BYTES,
-    };
-    plugin("auth", AUTH, module, &config)
+    serde_json::from_value(lookup).map_err(refused)
 }
 
 pub(super) fn router(parts: &Parts, routes: &Routes<'_>, module: &Path) -> Result<Value, CompileError> {

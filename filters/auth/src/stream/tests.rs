@@ -174,6 +174,21 @@ fn a_key_is_looked_up_once_for_all_who_wait_and_then_remembered() {
 }
 
 #[test]
+fn what_was_found_under_other_keys_is_not_believed() {
+    let bench = Bench::default().at(UnixTime::from_seconds(100));
+    let in_epoch = |epoch: u64| filter(&format!(r#", "lookup": {{"cluster": "weir", "epoch": {epoch}}}"#));
+    let before = in_epoch(u64::MAX);
+    head(&bench, &mut before.stream(StreamId(1)), "wk-new", true);
+    let body = br#"{"id": "new", "consumer": "team"}"#;
+    let answer = Answer { status: 200, head: &Head::from_fields(Vec::new(), false), body };
+    bench.run(|cx| before.on_call_done(cx, CallId(1), Ok(answer)));
+    for (filter, lookups) in [(before, 0), (in_epoch(7), 1)] {
+        let (_, effects) = head(&bench, &mut filter.stream(StreamId(2)), "wk-new", true);
+        assert_eq!(calls(&effects).len(), lookups);
+    }
+}
+
+#[test]
 fn a_key_unknown_to_the_lookup_is_401_and_stays_unknown_for_a_while() {
     let filter = filter(LOOKUP);
     let bench = Bench::default().at(UnixTime::from_seconds(100));

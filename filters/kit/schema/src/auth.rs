@@ -94,6 +94,10 @@ pub struct Lookup {
     /// Slots of the cache that all workers share; a newer key takes the slot of an older one. Default 16 384.
     #[serde(default = "default_cache_slots")]
     pub cache_slots: NonZeroU32,
+    /// Which state of the keys this is: what was cached under another number is not believed. Whoever answers
+    /// lookups changes it with its keys, so that a revoked key stops at once. Default 0.
+    #[serde(default)]
+    pub epoch: u64,
 }
 
 /// Who checks a request's model against the key's allow-list.
