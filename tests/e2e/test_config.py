@@ -8,7 +8,7 @@ import pytest
 
 from conftest import KEY, openai_client
 from harness.gateway import key, model
-from harness.process import modules_dir
+from harness.process import modules_dir, until
 from harness.sim import fresh
 
 HELLO = [{"role": "user", "content": "hello"}]
@@ -130,3 +130,28 @@ def test_the_gateway_works_on_while_its_control_plane_is_away(gateway, near):
     gateway.wait_until_in_sync()
     near.release(hold)
     assert "".join(event.choices[0].delta.content or "" for event in events) == "You said: hello"
+
+
+def test_a_stream_survives_that_the_control_plane_is_replaced_by_one_with_another_configuration(gateway, near):
+    hold, secret = fresh("hold"), "wk-after-the-deploy-1b7d"
+    events = openai_client(gateway, KEY).chat.completions.create(
+        model="chat", messages=HELLO, stream=True, extra_headers={"sim-hold": hold}
+    )
+    next(events)
+    gateway.stop_control_plane()
+    gateway.write_config(lambda config: config["keys"].append(key(secret, "after-the-deploy")))
+    gateway.restart_control_plane()
+    # Envoy acknowledges a filter's configuration a moment before its workers have it.
+    until(lambda: openai_client(gateway, secret).models.list().data, "the new key works")
+    near.release(hold)
+    assert "".join(event.choices[0].delta.content or "" for event in events) == "You said: hello"
+
+
+def test_an_envoy_that_starts_while_the_control_plane_is_away_comes_up_when_it_returns(gateway):
+    gateway.stop_control_plane()
+    gateway.start_envoy()
+    until(lambda: gateway.stats(r"^control_plane\.connected_state$"), "Envoy has started")
+    assert not gateway.is_ready()
+    gateway.restart_control_plane()
+    gateway.wait_until_ready()
+    assert openai_client(gateway, KEY).chat.completions.create(model="chat", messages=HELLO).choices

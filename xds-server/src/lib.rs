@@ -12,6 +12,7 @@ pub mod admin;
 pub mod bootstrap;
 pub mod cli;
 pub mod compile;
+pub mod drain;
 pub mod encode;
 pub mod file;
 pub mod keys;

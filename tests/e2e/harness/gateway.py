@@ -55,10 +55,11 @@ class Gateway:
         self._weir = self._envoy = None
         try:
             self.restart_control_plane()
-            bootstrap = self.logs / "envoy.yaml"
+            self.bootstrap = self.logs / "envoy.yaml"
             xds = f"127.0.0.1:{self._xds}"
-            bootstrap.write_text(weir("bootstrap", "--xds", xds, "--admin-port", self._admin).stdout)
-            self._envoy = Envoy(bootstrap, self.logs, self._admin, self.port)
+            self.bootstrap.write_text(weir("bootstrap", "--xds", xds, "--admin-port", self._admin).stdout)
+            self.start_envoy()
+            self.wait_until_ready()
         except Exception:
             self.stop()
             raise
@@ -70,6 +71,16 @@ class Gateway:
         command += ["--xds", f"127.0.0.1:{self._xds}", "--admin", f"127.0.0.1:{self._control}"]
         self._weir = Process("weir", command, self.logs, self._environment)
         self._weir.wait_until(lambda: self._http.get("/readyz").status_code == 200, "is ready", 60)
+
+    def start_envoy(self):
+        """Starts Envoy, again if it runs already, and waits for nothing."""
+        if self._envoy:
+            self._envoy.stop()
+        self._envoy = Envoy(self.bootstrap, self.logs, self._admin, self.port, wait=False)
+
+    def wait_until_ready(self):
+        """Waits until Envoy serves."""
+        self._envoy.wait_until_ready()
 
     def stop_control_plane(self):
         """Ends `weir serve`; Envoy runs on."""
@@ -90,8 +101,7 @@ class Gateway:
     def edit_config(self, change, wait=True):
         """Changes the file; waits until the control plane has it and, with `wait`, until Envoy runs it."""
         before = self.status()["version"]
-        change(self.config)
-        self._write(yaml.safe_dump(self.config, sort_keys=False))
+        self.write_config(change)
         until(lambda: self.status()["version"] != before, "the control plane takes the new file")
         if wait:
             self.wait_until_in_sync()
@@ -103,11 +113,21 @@ class Gateway:
         until(lambda: self.status()["version"] != before, "the control plane takes the new file", 60)
         self.wait_until_in_sync()
 
+    def write_config(self, change):
+        """Changes the file, and waits for nothing."""
+        change(self.config)
+        self._write(yaml.safe_dump(self.config, sort_keys=False))
+
     def break_config(self, text):
         """Writes a file that must be refused, and waits until it is; returns the reason."""
         self._write(text)
         until(lambda: self.status()["config"]["state"] == "refused", "the control plane refuses the file")
         return self.status()["config"]["error"]
+
+    def drain(self, *arguments):
+        """Starts `weir drain` on the Envoy."""
+        command = [built("WEIR_BIN", "weir"), "drain", "--admin", f"127.0.0.1:{self._admin}", *arguments]
+        return Process("drain", command, self.logs)
 
     def mend_config(self):
         """Writes back the last good file, and waits until it is taken."""
@@ -120,9 +140,10 @@ class Gateway:
         def in_sync():
             status = self.status()
             nodes = connected(status)
-            return (
-                nodes and all(node["version"] == status["version"] for node in nodes) and not refused(nodes)
-            )
+            # One that has just come back has everything it asked for before it has asked for everything.
+            complete = all(ASKED_BY_ALL <= node["types"].keys() for node in nodes)
+            current = all(node["version"] == status["version"] for node in nodes)
+            return nodes and complete and current and not refused(nodes)
 
         until(in_sync, "Envoy acknowledges the configuration")
 
@@ -143,6 +164,13 @@ class Gateway:
 
     def prometheus(self):
         return self._envoy.prometheus()
+    def is_ready(self):
+        """Whether Envoy says that it may be given requests."""
+        return self._envoy.is_ready()
+
+    def envoy_ends(self, seconds=10):
+        """Waits until Envoy has ended by itself; returns its exit code."""
+        return self._envoy.process.ends_with(seconds)
 
     def filter_failures(self):
         return self._envoy.filter_failures()
@@ -168,6 +196,10 @@ class Gateway:
             self._envoy.stop()
         self.stop_control_plane()
         self._http.close()
+
+
+# Kinds of resources that every Envoy of a gateway asks for.
+ASKED_BY_ALL = {"clusters", "listeners", "routes", "extensions"}
 
 
 def connected(status):
