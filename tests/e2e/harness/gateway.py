@@ -4,6 +4,7 @@ import copy
 import hashlib
 import os
 import subprocess
+import time
 
 import httpx
 import yaml
@@ -49,7 +50,7 @@ class Gateway:
         self.modules = modules or modules_dir()
         self.config["gateway"]["listen"] = {"address": "127.0.0.1", "port": self.port}
         self.config["gateway"]["access_log"] = {"file": str(self.access_log_file)}
-        self._write(yaml.safe_dump(self.config, sort_keys=False) + more)
+        self._write(self._text() + more)
         self._http = httpx.Client(base_url=f"http://127.0.0.1:{self._control}", timeout=10)
         self._environment = os.environ | (secrets or {})
         self._weir = self._envoy = None
@@ -114,9 +115,9 @@ class Gateway:
         self.wait_until_in_sync()
 
     def write_config(self, change):
-        """Changes the file, and waits for nothing."""
+        """Changes the file, and waits for nothing. Returns when the change was there to be read."""
         change(self.config)
-        self._write(yaml.safe_dump(self.config, sort_keys=False))
+        return self._write(self._text())
 
     def break_config(self, text):
         """Writes a file that must be refused, and waits until it is; returns the reason."""
@@ -131,7 +132,7 @@ class Gateway:
 
     def mend_config(self):
         """Writes back the last good file, and waits until it is taken."""
-        self._write(yaml.safe_dump(self.config, sort_keys=False))
+        self._write(self._text())
         until(lambda: self.status()["config"]["state"] == "running", "the control plane takes the good file")
 
     def wait_until_in_sync(self):
@@ -151,11 +152,19 @@ class Gateway:
         """Waits until the Envoy has refused something; returns what: its kind, resource and reason."""
         return until(lambda: refused(connected(self.status())), "Envoy's refusal is reported")
 
+    def _text(self):
+        return yaml.dump(self.config, Dumper=yaml.CSafeDumper, sort_keys=False)
+
     def _write(self, text):
-        """Replaces the file at once, as an editor does."""
-        draft = self.file.with_suffix(".draft")
+        return self.replace(self.file, text)
+
+    @staticmethod
+    def replace(file, text):
+        """Replaces a file at once, as an editor does. Returns when it was there to be read."""
+        draft = file.with_suffix(".draft")
         draft.write_text(text)
-        draft.replace(self.file)
+        draft.replace(file)
+        return time.monotonic()
 
     # What Envoy and the control plane wrote.
 
