@@ -155,3 +155,34 @@ def test_an_envoy_that_starts_while_the_control_plane_is_away_comes_up_when_it_r
     gateway.restart_control_plane()
     gateway.wait_until_ready()
     assert openai_client(gateway, KEY).chat.completions.create(model="chat", messages=HELLO).choices
+
+
+def test_an_earlier_configuration_is_restored_until_the_file_changes(gateway):
+    secret = "wk-taken-back-7c20"
+    client, good = openai_client(gateway, secret), gateway.status()["version"]
+    gateway.edit_config(lambda config: config["keys"].append(key(secret, "taken-back")))
+    until(lambda: client.models.list().data, "the new key works")
+    newest, *_ = gateway.snapshots()
+    assert (newest["version"], newest["origin"], newest["changes"]) == (
+        gateway.status()["version"],
+        "file",
+        {"extensions": 1},
+    )
+    assert gateway.restore("no-such-version").status_code == 404
+    assert gateway.restore(good, origin="http://somewhere.example").status_code == 403
+    assert gateway.restore(good).json()["state"] == "restored"
+    gateway.wait_until_in_sync()
+    until(lambda: raises(openai.AuthenticationError, client.models.list), "the key works no more")
+    status = gateway.status()
+    assert (status["version"], status["config"]["state"], status["config"]["version"]) == (good, "restored", good)
+    gateway.edit_config(lambda config: config["keys"].append(key("wk-next-55e1", "next")))
+    until(lambda: client.models.list().data, "the file is served again")
+    assert gateway.status()["config"]["state"] == "running"
+
+
+def raises(error, action):
+    try:
+        action()
+    except error:
+        return True
+    return False

@@ -1,7 +1,7 @@
 //! Turns a snapshot's JSON into the protobuf that Envoy reads, with Envoy's own descriptors.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{Arc, LazyLock},
 };
@@ -74,6 +74,20 @@ impl Encoded {
     /// The names of a kind's resources.
     pub fn names(&self, kind: Kind) -> impl Iterator<Item = &str> {
         self.resources.get(&kind).into_iter().flat_map(BTreeMap::keys).map(String::as_str)
+    }
+
+    /// How many resources of each kind are not what they were before, those that are gone included.
+    pub fn changes_since(&self, before: &Self) -> BTreeMap<Kind, usize> {
+        // The serialized maps of a message have no order, so equal content may differ in its bytes.
+        let version =
+            |snapshot: &Self, kind, name| snapshot.get(kind, name).map(|sealed| sealed.version.clone());
+        let changes = Kind::ALL.map(|kind| {
+            let names: BTreeSet<&str> = self.names(kind).chain(before.names(kind)).collect();
+            let changed =
+                names.into_iter().filter(|name| version(self, kind, name) != version(before, kind, name));
+            (kind, changed.count())
+        });
+        changes.into_iter().filter(|(_, count)| *count > 0).collect()
     }
 
     /// `text` without the secrets that are in the snapshot, and no longer than `limit` bytes.

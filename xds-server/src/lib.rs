@@ -15,6 +15,7 @@ pub mod compile;
 pub mod drain;
 pub mod encode;
 pub mod file;
+pub mod history;
 pub mod keys;
 pub mod load;
 pub mod lookup;

@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     signal::unix::{SignalKind, signal},
 };
 use tokio_stream::wrappers::TcpListenerStream;
@@ -36,8 +36,8 @@ pub struct Options {
 pub async fn serve(options: Options) -> Result<(), ServeError> {
     let nodes = Arc::new(Nodes::default());
     let status = Arc::new(Status::new(Arc::clone(&nodes)));
-    let xds = bind(options.xds).await?;
-    let admin = bind(options.admin).await?;
+    let xds = bind(options.xds)?;
+    let admin = bind(options.admin)?;
     info!(xds = %xds.local_addr()?, admin = %admin.local_addr()?, "listening");
 
     let discovery = Routes::new(Discovery::service(status.subscribe(), nodes));
@@ -46,7 +46,8 @@ pub async fn serve(options: Options) -> Result<(), ServeError> {
         .http2_keepalive_interval(Some(KEEPALIVE))
         .add_routes(Routes::from(for_envoys))
         .serve_with_incoming(TcpListenerStream::new(xds));
-    let admin = axum::serve(admin, admin::router(Arc::clone(&status)));
+    let answers = admin::router(Arc::clone(&status)).into_make_service_with_connect_info::<SocketAddr>();
+    let admin = axum::serve(admin, answers);
     let reload = reload(Loader::new(options.config, options.modules), Arc::clone(&status));
 
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -93,8 +94,15 @@ async fn reload(mut loader: Loader, status: Arc<Status>) -> Result<(), ServeErro
     }
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address).await.map_err(|error| ServeError::Bind(address, error))
+fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    listener(address).map_err(|error| ServeError::Bind(address, error))
+}
+
+fn listener(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Why `weir serve` cannot go on.
@@ -116,3 +124,6 @@ pub enum ServeError {
 
 /// How often a silent node is asked whether it is still there.
 const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// How many connections may wait to be accepted: after a restart every node comes back at once.
+const BACKLOG: u32 = 4096;

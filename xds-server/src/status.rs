@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use crate::{
     encode::Encoded,
+    history::{Entry, History, Origin},
     snapshot::Version,
     xds::nodes::{Node, Nodes},
 };
@@ -16,8 +17,15 @@ use crate::{
 #[derive(Debug)]
 pub struct Status {
     snapshots: watch::Sender<Arc<Encoded>>,
-    config: Mutex<Config>,
+    past: Mutex<Past>,
     nodes: Arc<Nodes>,
+}
+
+/// What has happened so far.
+#[derive(Debug)]
+struct Past {
+    config: Config,
+    history: History,
 }
 
 /// What became of the configuration that was read last.
@@ -28,6 +36,13 @@ pub enum Config {
     Loading,
     /// It is served.
     Running {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// An earlier snapshot is served in its place, until it changes.
+    Restored {
+        /// The version of that snapshot.
+        version: Version,
         /// Since when.
         since: Timestamp,
     },
@@ -55,7 +70,8 @@ impl Status {
     /// Nothing is served yet.
     pub fn new(nodes: Arc<Nodes>) -> Self {
         let snapshots = watch::Sender::default();
-        Self { snapshots, config: Mutex::new(Config::Loading), nodes }
+        let past = Past { config: Config::Loading, history: History::default() };
+        Self { snapshots, past: Mutex::new(past), nodes }
     }
 
     /// Follows what is served.
@@ -65,23 +81,33 @@ impl Status {
 
     /// Serves a snapshot from now on. False if it is the one that is served already.
     pub fn publish(&self, snapshot: Encoded) -> bool {
-        *self.config() = Config::Running { since: Timestamp::now() };
-        self.snapshots.send_if_modified(|served| {
-            let is_new = served.version() != snapshot.version();
-            if is_new {
-                *served = Arc::new(snapshot);
-            }
-            is_new
-        })
+        let mut past = self.past();
+        past.config = Config::Running { since: Timestamp::now() };
+        self.serve(&mut past, Arc::new(snapshot), Origin::File)
+    }
+
+    /// Serves an earlier snapshot until the configuration changes.
+    pub fn restore(&self, version: &str) -> Result<Config, NotRemembered> {
+        let mut past = self.past();
+        let snapshot = past.history.find(version).ok_or(NotRemembered)?;
+        let version = snapshot.version().cloned().ok_or(NotRemembered)?;
+        past.config = Config::Restored { version, since: Timestamp::now() };
+        self.serve(&mut past, snapshot, Origin::Restore);
+        Ok(past.config.clone())
+    }
+
+    /// The last snapshots that were served, the newest first.
+    pub fn history(&self) -> Vec<Entry> {
+        self.past().history.list()
     }
 
     /// Remembers why a configuration is not served. False if that is known already.
     pub fn refuse(&self, error: String) -> bool {
-        let mut config = self.config();
-        if matches!(&*config, Config::Refused { error: known, .. } if *known == error) {
+        let mut past = self.past();
+        if matches!(&past.config, Config::Refused { error: known, .. } if *known == error) {
             return false;
         }
-        *config = Config::Refused { error, since: Timestamp::now() };
+        past.config = Config::Refused { error, since: Timestamp::now() };
         true
     }
 
@@ -93,10 +119,26 @@ impl Status {
     /// How everything is.
     pub fn report(&self) -> Report {
         let version = self.snapshots.borrow().version().cloned();
-        Report { config: self.config().clone(), version, nodes: self.nodes.list() }
+        Report { config: self.past().config.clone(), version, nodes: self.nodes.list() }
     }
 
-    fn config(&self) -> MutexGuard<'_, Config> {
-        self.config.lock().unwrap_or_else(PoisonError::into_inner)
+    fn serve(&self, past: &mut Past, snapshot: Arc<Encoded>, origin: Origin) -> bool {
+        self.snapshots.send_if_modified(|served| {
+            let is_new = served.version() != snapshot.version();
+            if is_new {
+                past.history.record(Arc::clone(&snapshot), origin);
+                *served = snapshot;
+            }
+            is_new
+        })
+    }
+
+    fn past(&self) -> MutexGuard<'_, Past> {
+        self.past.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// No snapshot of that version is remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no snapshot of this version is remembered; GET /v1/snapshots lists those that are")]
+pub struct NotRemembered;

@@ -99,6 +99,14 @@ class Gateway:
         """What the control plane says about itself and the Envoys."""
         return self._http.get("/v1/status").raise_for_status().json()
 
+    def snapshots(self):
+        """What the control plane has served last, the newest first."""
+        return self._http.get("/v1/snapshots").raise_for_status().json()["snapshots"]
+
+    def restore(self, version, **headers):
+        """Asks for an earlier snapshot; returns the answer."""
+        return self._http.post(f"/v1/snapshots/{version}/restore", headers=headers)
+
     def edit_config(self, change, wait=True):
         """Changes the file; waits until the control plane has it and, with `wait`, until Envoy runs it."""
         before = self.status()["version"]
