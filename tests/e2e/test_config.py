@@ -8,7 +8,7 @@ import pytest
 
 from conftest import KEY, openai_client
 from harness.gateway import key, model
-from harness.process import modules_dir
+from harness.process import modules_dir, until
 from harness.sim import fresh
 
 HELLO = [{"role": "user", "content": "hello"}]
@@ -130,3 +130,59 @@ def test_the_gateway_works_on_while_its_control_plane_is_away(gateway, near):
     gateway.wait_until_in_sync()
     near.release(hold)
     assert "".join(event.choices[0].delta.content or "" for event in events) == "You said: hello"
+
+
+def test_a_stream_survives_that_the_control_plane_is_replaced_by_one_with_another_configuration(gateway, near):
+    hold, secret = fresh("hold"), "wk-after-the-deploy-1b7d"
+    events = openai_client(gateway, KEY).chat.completions.create(
+        model="chat", messages=HELLO, stream=True, extra_headers={"sim-hold": hold}
+    )
+    next(events)
+    gateway.stop_control_plane()
+    gateway.write_config(lambda config: config["keys"].append(key(secret, "after-the-deploy")))
+    gateway.restart_control_plane()
+    # Envoy acknowledges a filter's configuration a moment before its workers have it.
+    until(lambda: openai_client(gateway, secret).models.list().data, "the new key works")
+    near.release(hold)
+    assert "".join(event.choices[0].delta.content or "" for event in events) == "You said: hello"
+
+
+def test_an_envoy_that_starts_while_the_control_plane_is_away_comes_up_when_it_returns(gateway):
+    gateway.stop_control_plane()
+    gateway.start_envoy()
+    until(lambda: gateway.stats(r"^control_plane\.connected_state$"), "Envoy has started")
+    assert not gateway.is_ready()
+    gateway.restart_control_plane()
+    gateway.wait_until_ready()
+    assert openai_client(gateway, KEY).chat.completions.create(model="chat", messages=HELLO).choices
+
+
+def test_an_earlier_configuration_is_restored_until_the_file_changes(gateway):
+    secret = "wk-taken-back-7c20"
+    client, good = openai_client(gateway, secret), gateway.status()["version"]
+    gateway.edit_config(lambda config: config["keys"].append(key(secret, "taken-back")))
+    until(lambda: client.models.list().data, "the new key works")
+    newest, *_ = gateway.snapshots()
+    assert (newest["version"], newest["origin"], newest["changes"]) == (
+        gateway.status()["version"],
+        "file",
+        {"extensions": 1},
+    )
+    assert gateway.restore("no-such-version").status_code == 404
+    assert gateway.restore(good, origin="http://somewhere.example").status_code == 403
+    assert gateway.restore(good).json()["state"] == "restored"
+    gateway.wait_until_in_sync()
+    until(lambda: raises(openai.AuthenticationError, client.models.list), "the key works no more")
+    status = gateway.status()
+    assert (status["version"], status["config"]["state"], status["config"]["version"]) == (good, "restored", good)
+    gateway.edit_config(lambda config: config["keys"].append(key("wk-next-55e1", "next")))
+    until(lambda: client.models.list().data, "the file is served again")
+    assert gateway.status()["config"]["state"] == "running"
+
+
+def raises(error, action):
+    try:
+        action()
+    except error:
+        return True
+    return False

@@ -19,13 +19,15 @@ pub fn dynamic(xds: &str, admin: SocketAddr) -> Result<String, InvalidAddress> {
         .replace(ADMIN, &address(&admin.ip().to_string(), admin.port())))
 }
 
-/// A bootstrap with every resource in it, for `envoy --mode validate`. Its secrets are not the real ones.
+/// A bootstrap with every resource in it, for `envoy --mode validate`. Its secrets are not the real ones, so its
+/// listener has no TLS.
 pub fn complete(snapshot: &Snapshot) -> Value {
     let mut listeners: Vec<Value> = bodies(snapshot, Kind::Listeners).collect();
     let mut clusters: Vec<Value> = bodies(snapshot, Kind::Clusters).collect();
     listeners.iter_mut().for_each(|listener| inline_listener(listener, snapshot));
     clusters.iter_mut().for_each(|cluster| inline_cluster(cluster, snapshot));
-    let secrets: Vec<Value> = bodies(snapshot, Kind::Secrets).collect();
+    let generic = |secret: &Value| secret.get("generic_secret").is_some();
+    let secrets: Vec<Value> = bodies(snapshot, Kind::Secrets).filter(generic).collect();
     json!({"static_resources": {"listeners": listeners, "clusters": clusters, "secrets": secrets}})
 }
 
@@ -40,6 +42,9 @@ fn find(snapshot: &Snapshot, kind: Kind, name: &Value) -> Option<Value> {
 
 /// Puts the filters and the routes in the places of their references.
 fn inline_listener(listener: &mut Value, snapshot: &Snapshot) {
+    if let Some(chain) = listener.pointer_mut("/filter_chains/0").and_then(Value::as_object_mut) {
+        chain.remove("transport_socket");
+    }
     let managers = listener.pointer_mut("/filter_chains/0/filters/0/typed_config");
     let Some(manager) = managers.and_then(Value::as_object_mut) else { return };
     let routes = manager.remove("rds").and_then(|rds| rds.get("route_config_name").cloned());
@@ -81,6 +86,9 @@ fn address(host: &str, port: u16) -> String {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an address is HOST:PORT, such as 127.0.0.1:18000 or weir.example:18000")]
 pub struct InvalidAddress;
+
+/// The cluster of the control plane in the bootstrap.
+pub const CLUSTER: &str = "weir-xds";
 
 const TEMPLATE: &str = include_str!("../../envoy/bootstrap.yaml");
 const XDS: &str = "{address: \"127.0.0.1\", port_value: 18000}";

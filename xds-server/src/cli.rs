@@ -4,13 +4,20 @@ use std::{
     io::{self, Read, Write},
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
+    process::ExitCode,
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use weir_schema::{ModelPattern, Name};
 
 use crate::{
-    bootstrap, compile::compile, encode, keys, load, modules::Modules, secret::Secret, serve, telemetry,
+    bootstrap,
+    compile::compile,
+    drain, encode, keys, load,
+    model::{InvalidSpan, Span},
+    modules::Modules,
+    secret::Secret,
+    serve, telemetry,
 };
 
 /// The control plane of Weir: reads one file and serves it to Envoy.
@@ -31,6 +38,9 @@ enum Command {
     Compile(Compile),
     /// Print the file that Envoy is started with
     Bootstrap(Bootstrap),
+    /// Take an Envoy out of service without cutting what it is answering: a pre-stop hook
+    #[command(after_help = DRAIN_EXIT)]
+    Drain(Drain),
     /// Make and hash API keys
     #[command(subcommand)]
     Keys(Keys),
@@ -95,6 +105,25 @@ struct Bootstrap {
     admin_port: u16,
 }
 
+#[derive(Debug, Args)]
+struct Drain {
+    /// Where Envoy's own admin interface is
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9901")]
+    admin: SocketAddr,
+    /// How long active requests are waited for
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = span)]
+    deadline: Span,
+    /// How long to wait even if nothing is active, so that load balancers notice
+    #[arg(long, value_name = "DURATION", value_parser = span)]
+    at_least: Option<Span>,
+    /// How often active requests are counted
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = span)]
+    poll: Span,
+    /// End Envoy afterwards
+    #[arg(long)]
+    quit: bool,
+}
+
 #[derive(Debug, Subcommand)]
 enum Keys {
     /// Make a key: print its secret once, and the entry for the configuration file
@@ -114,27 +143,29 @@ enum Keys {
 pub type Failure = Box<dyn std::error::Error>;
 
 impl Cli {
-    /// Does what the command line says; what it prints goes to `out`.
-    pub fn run(self, out: &mut impl Write) -> Result<(), Failure> {
+    /// Does what the command line says; what it prints goes to `out`. Returns what the process ends with.
+    pub fn run(self, out: &mut impl Write) -> Result<ExitCode, Failure> {
         match self.command {
-            Command::Serve(options) => options.run(),
-            Command::Validate(options) => options.validate(out),
-            Command::Compile(options) => options.run(out),
+            Command::Serve(options) => options.run()?,
+            Command::Validate(options) => options.validate(out)?,
+            Command::Compile(options) => options.run(out)?,
+            Command::Drain(options) => return options.run(out),
             Command::Bootstrap(Bootstrap { xds, admin_port }) => {
                 let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, admin_port));
-                Ok(write!(out, "{}", bootstrap::dynamic(&xds, admin)?)?)
+                write!(out, "{}", bootstrap::dynamic(&xds, admin)?)?;
             }
             Command::Keys(Keys::Create { id, models }) => {
                 let key = keys::NewKey::generate()?;
                 writeln!(out, "# The secret, shown only now:\n{}\n", key.secret())?;
-                Ok(writeln!(out, "# Add this to `keys` in the configuration:\n{}", key.entry(&id, &models))?)
+                writeln!(out, "# Add this to `keys` in the configuration:\n{}", key.entry(&id, &models))?;
             }
             Command::Keys(Keys::Hash) => {
                 let mut text = String::new();
                 io::stdin().read_to_string(&mut text)?;
-                Ok(writeln!(out, "{}", keys::hash(Secret::parse(&text)?.expose()))?)
+                writeln!(out, "{}", keys::hash(Secret::parse(&text)?.expose()))?;
             }
         }
+        Ok(ExitCode::SUCCESS)
     }
 }
 
@@ -144,6 +175,24 @@ impl Serve {
         let Self { config, modules, xds, admin, .. } = self;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         Ok(runtime.block_on(serve::serve(serve::Options { config, modules, xds, admin }))?)
+    }
+}
+
+impl Drain {
+    fn run(self, out: &mut impl Write) -> Result<ExitCode, Failure> {
+        let Self { admin, quit, .. } = self;
+        let options = drain::Options {
+            admin,
+            deadline: self.deadline.duration(),
+            at_least: self.at_least.map(Span::duration).unwrap_or_default(),
+            poll: self.poll.duration(),
+            quit,
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        match runtime.block_on(drain::drain(options, out))? {
+            drain::Outcome::Clean => Ok(ExitCode::SUCCESS),
+            drain::Outcome::Cut(_) => Ok(ExitCode::from(CUT)),
+        }
     }
 }
 
@@ -184,3 +233,13 @@ fn name(text: &str) -> Result<Name, weir_schema::InvalidName> {
 fn pattern(text: &str) -> Result<ModelPattern, weir_schema::InvalidName> {
     text.to_owned().try_into()
 }
+
+fn span(text: &str) -> Result<Span, InvalidSpan> {
+    text.to_owned().try_into()
+}
+
+/// What `weir drain` ends with if requests were still active at the deadline.
+const CUT: u8 = 2;
+
+const DRAIN_EXIT: &str = "Ends with 0 when every request had its answer, with 2 when some were still active at \
+    the deadline, and with 1 when Envoy cannot be asked.";

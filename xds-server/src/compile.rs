@@ -5,11 +5,11 @@ mod extension;
 mod listener;
 mod route;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use weir_schema::{ModelName, Name};
+use weir_schema::Name;
 
 use crate::{
     model::{Model, PublicModel},
@@ -37,11 +37,19 @@ pub fn compile(model: &Model, modules: &Modules) -> Result<Snapshot, CompileErro
             snapshot.insert_secret(name.as_str(), secret.clone());
         }
     }
-    let auth = extension::auth(&parts.keys, &modules.auth)?;
+    for tls in parts.domains.iter().filter_map(|domain| domain.tls.as_ref()) {
+        if let (Some(certificate), Some(key)) =
+            (parts.secrets.get(&tls.certificate), parts.secrets.get(&tls.key))
+        {
+            snapshot.insert_certificate(&listener::secret_name(tls), certificate.clone(), key.clone());
+        }
+    }
+    snapshot.keys = Arc::new(extension::looked_up(parts));
+    let auth = extension::auth(parts, &modules.auth)?;
     snapshot.insert(Kind::Extensions, extension::AUTH, auth);
-    let router = extension::router(&parts.gateway, &routes, &modules.router)?;
+    let router = extension::router(parts, &routes, &modules.router)?;
     snapshot.insert(Kind::Extensions, extension::ROUTER, router);
-    snapshot.insert(Kind::Listeners, GATEWAY, listener::listener(&parts.gateway));
+    snapshot.insert(Kind::Listeners, GATEWAY, listener::listener(parts));
     snapshot.insert(Kind::Routes, GATEWAY, route::table(model, &routes));
     Ok(snapshot)
 }
@@ -51,10 +59,10 @@ pub fn compile(model: &Model, modules: &Modules) -> Result<Snapshot, CompileErro
 pub enum CompileError {
     /// Two models would be told apart by one route name.
     #[error("models.{0}: the name cannot be told apart from that of \"{1}\"")]
-    RouteCollision(ModelName, ModelName),
+    RouteCollision(String, String),
     /// A model's name leads to no name of a route.
     #[error("models.{0}: no route can be named after it")]
-    RouteName(ModelName),
+    RouteName(String),
     /// A filter's configuration cannot be written as JSON.
     #[error("{filter}: {problem}")]
     Config {
@@ -71,17 +79,24 @@ type Routes<'a> = BTreeMap<Name, &'a PublicModel>;
 fn route_names(models: &[PublicModel]) -> Result<Routes<'_>, CompileError> {
     let mut routes = Routes::new();
     for model in models {
-        let name = route_name(&model.name).ok_or_else(|| CompileError::RouteName(model.name.clone()))?;
+        let name = route_name(model).ok_or_else(|| CompileError::RouteName(model.label()))?;
         if let Some(other) = routes.insert(name, model) {
-            return Err(CompileError::RouteCollision(model.name.clone(), other.name.clone()));
+            return Err(CompileError::RouteCollision(model.label(), other.label()));
         }
     }
     Ok(routes)
 }
 
-/// The model's own name if it can stand in a header as it is; otherwise what is left of it and a short hash.
-fn route_name(model: &ModelName) -> Option<Name> {
-    let name = model.as_str();
+/// `model`, or `domain//model` for a domain's own; two slashes, as names of models have one of their own.
+fn route_name(model: &PublicModel) -> Option<Name> {
+    match &model.domain {
+        Some(domain) => header_value(&format!("{domain}//{}", model.name)),
+        None => header_value(model.name.as_str()),
+    }
+}
+
+/// The name as it is if it can stand in a header; otherwise what is left of it and a short hash.
+fn header_value(name: &str) -> Option<Name> {
     Name::try_from(name.to_owned()).ok().or_else(|| {
         let plain = |c: char| if c.is_ascii_alphanumeric() || ".-/".contains(c) { c } else { '-' };
         let safe: String = name.chars().map(|c| plain(c.to_ascii_lowercase())).take(SAFE_CHARS).collect();
@@ -126,8 +141,7 @@ mod tests {
 
     #[test]
     fn a_route_is_named_after_its_model() {
-        let route =
-            |name: &str| route_name(&ModelName::try_from(name.to_owned()).unwrap()).unwrap().to_string();
+        let route = |name: &str| header_value(name).unwrap().to_string();
         assert_eq!(route("openai/gpt-4o"), "openai/gpt-4o");
         assert_eq!(route("meta-llama/Llama-3.1-8B"), "meta-llama/llama-3.1-8b-ac8584a0");
         assert_ne!(route("Gpt"), route("gPt"));

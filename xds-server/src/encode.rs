@@ -1,6 +1,10 @@
 //! Turns a snapshot's JSON into the protobuf that Envoy reads, with Envoy's own descriptors.
 
-use std::{collections::BTreeMap, fmt, sync::LazyLock};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::{Arc, LazyLock},
+};
 
 use prost::{Message, bytes::Bytes};
 use prost_reflect::{DescriptorPool, DynamicMessage};
@@ -8,8 +12,9 @@ use serde::de::{DeserializeSeed, IntoDeserializer};
 use serde_json::Value;
 
 use crate::{
+    lookup::KeyTable,
     secret::Secret,
-    snapshot::{Kind, Resource, SECRET_AT, Snapshot, Version},
+    snapshot::{Kind, Resource, Snapshot, Version},
 };
 
 /// A snapshot as it is sent.
@@ -18,6 +23,7 @@ pub struct Encoded {
     version: Option<Version>,
     resources: BTreeMap<Kind, BTreeMap<String, Sealed>>,
     secrets: Vec<Secret>,
+    keys: Arc<KeyTable>,
 }
 
 /// A resource as it is sent.
@@ -40,24 +46,24 @@ impl Encoded {
                 let message = encode(kind, resource).map_err(refused)?;
                 let sealed = Sealed { version: resource.version(), message };
                 resources.entry(kind).or_default().insert(name.into(), sealed);
-                secrets.extend(resource.secret.clone());
+                secrets.extend(resource.secrets.values().cloned());
             }
         }
-        Ok(Self { version: Some(version(&resources)), resources, secrets })
+        Ok(Self { version: Some(version(&resources)), resources, secrets, keys: Arc::clone(&snapshot.keys) })
     }
 
     /// The same with these endpoint resources, by name, added or in the place of others.
-    pub fn with_endpoints(
-        &self,
-        endpoints: impl IntoIterator<Item = (String, Value)>,
-    ) -> Result<Self, EncodeError> {
+    pub fn with_endpoints(&self, endpoints: &BTreeMap<String, Value>) -> Result<Self, EncodeError> {
         let mut whole = self.clone();
+        if endpoints.is_empty() {
+            return Ok(whole);
+        }
         for (name, body) in endpoints {
-            let resource = Resource { body, secret: None };
+            let resource = Resource { body: body.clone(), secrets: BTreeMap::new() };
             let refused = |problem| EncodeError { kind: Kind::Endpoints, name: name.clone(), problem };
             let message = encode(Kind::Endpoints, &resource).map_err(refused)?;
             let sealed = Sealed { version: resource.version(), message };
-            whole.resources.entry(Kind::Endpoints).or_default().insert(name, sealed);
+            whole.resources.entry(Kind::Endpoints).or_default().insert(name.clone(), sealed);
         }
         whole.version = Some(version(&whole.resources));
         Ok(whole)
@@ -68,6 +74,11 @@ impl Encoded {
         self.version.as_ref()
     }
 
+    /// The keys that Envoys look up.
+    pub fn keys(&self) -> &KeyTable {
+        &self.keys
+    }
+
     /// A resource.
     pub fn get(&self, kind: Kind, name: &str) -> Option<&Sealed> {
         self.resources.get(&kind)?.get(name)
@@ -76,6 +87,20 @@ impl Encoded {
     /// The names of a kind's resources.
     pub fn names(&self, kind: Kind) -> impl Iterator<Item = &str> {
         self.resources.get(&kind).into_iter().flat_map(BTreeMap::keys).map(String::as_str)
+    }
+
+    /// How many resources of each kind are not what they were before, those that are gone included.
+    pub fn changes_since(&self, before: &Self) -> BTreeMap<Kind, usize> {
+        // The serialized maps of a message have no order, so equal content may differ in its bytes.
+        let version =
+            |snapshot: &Self, kind, name| snapshot.get(kind, name).map(|sealed| sealed.version.clone());
+        let changes = Kind::ALL.map(|kind| {
+            let names: BTreeSet<&str> = self.names(kind).chain(before.names(kind)).collect();
+            let changed =
+                names.into_iter().filter(|name| version(self, kind, name) != version(before, kind, name));
+            (kind, changed.count())
+        });
+        changes.into_iter().filter(|(_, count)| *count > 0).collect()
     }
 
     /// `text` without the secrets that are in the snapshot, and no longer than `limit` bytes.
@@ -133,8 +158,8 @@ pub fn check(message: &'static str, body: &Value) -> Result<(), Problem> {
 fn encode(kind: Kind, resource: &Resource) -> Result<Bytes, Problem> {
     let message = kind.type_url().rsplit('/').next().unwrap_or_default();
     let mut body = resource.body.clone();
-    if let Some(secret) = &resource.secret {
-        *body.pointer_mut(SECRET_AT).ok_or(Problem::NoSecret)? = secret.expose().into();
+    for (at, secret) in &resource.secrets {
+        *body.pointer_mut(at).ok_or(Problem::NoSecret)? = secret.expose().into();
     }
     Ok(parse(message, body)?.encode_to_vec().into())
 }

@@ -12,10 +12,10 @@ use std::{
 };
 
 use serde::Deserialize;
-use weir_schema::{ModelName, ModelPattern, Name, Timestamp};
+use weir_schema::{HostPattern, ModelName, ModelPattern, Name, Timestamp};
 
 use crate::{
-    model::{self, Model, ModelError, Problem, Span, Upstream},
+    model::{self, Label, Model, ModelError, Problem, Span, Upstream},
     secret::{Secret, SecretSource},
 };
 
@@ -32,6 +32,8 @@ pub struct File {
     pub secrets: BTreeMap<Name, SecretSource>,
     /// The registries that upstreams are looked up in.
     pub discovery: discovery::Discovery,
+    /// The tenants.
+    pub domains: Vec<Domain>,
     /// Who may call.
     pub consumers: Vec<Consumer>,
     /// What callers identify themselves with.
@@ -72,6 +74,8 @@ pub struct Listen {
 pub struct Limits {
     /// The largest request body in bytes.
     pub request_body: NonZeroU32,
+    /// How many keys are sent to Envoy whole; where there are more, it looks them up.
+    pub inline_keys: u32,
 }
 
 /// `gateway.access_log`
@@ -82,15 +86,42 @@ pub struct AccessLog {
     pub file: PathBuf,
 }
 
+/// `domains[]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Domain {
+    /// The tenant's name.
+    pub name: Name,
+    /// The hosts that are its own.
+    pub hosts: Vec<HostPattern>,
+    /// The shared models that it sees beside its own.
+    #[serde(default = "any_model")]
+    pub models: Vec<ModelPattern>,
+    /// How it is reached over TLS.
+    pub tls: Option<ServerTls>,
+}
+
+/// `domains[].tls`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerTls {
+    /// The name of the secret that has its certificate and chain.
+    pub certificate: Name,
+    /// The name of the secret that has the certificate's private key.
+    pub key: Name,
+}
+
 /// `consumers[]`
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Consumer {
     /// The consumer's name.
     pub name: Name,
+    /// The tenant it belongs to. Default `default`.
+    pub domain: Option<Name>,
     /// What is known about it.
     #[serde(default)]
-    pub labels: BTreeMap<String, String>,
+    pub labels: BTreeMap<Name, Label>,
 }
 
 /// `keys[]`
@@ -157,6 +188,8 @@ pub struct ProviderTimeouts {
 pub struct PublicModel {
     /// What a request's `model` says.
     pub name: ModelName,
+    /// The tenant it is for. Default every one that sees it.
+    pub domain: Option<Name>,
     /// Who answers.
     pub targets: Vec<Target>,
     /// How long things may take.
@@ -204,6 +237,7 @@ impl File {
             gateway: self.gateway.into_model(),
             secrets,
             registries: self.discovery.into_model(),
+            domains: self.domains.into_iter().map(Domain::into_model).collect(),
             consumers: self.consumers.into_iter().map(Consumer::into_model).collect(),
             keys: self.keys.into_iter().map(Key::into_model).collect(),
             providers: providers.collect::<Result<_, _>>()?,
@@ -219,14 +253,23 @@ impl Gateway {
             address: self.listen.address,
             port: self.listen.port.get(),
             request_body: self.limits.request_body,
+            inline_keys: self.limits.inline_keys,
             access_log: self.access_log.file,
         }
     }
 }
 
+impl Domain {
+    fn into_model(self) -> model::Domain {
+        let Self { name, hosts, models, tls } = self;
+        let tls = tls.map(|ServerTls { certificate, key }| model::ServerTls { certificate, key });
+        model::Domain { name, hosts, models, tls }
+    }
+}
+
 impl Consumer {
     fn into_model(self) -> model::Consumer {
-        model::Consumer { name: self.name, labels: self.labels }
+        model::Consumer { name: self.name, domain: self.domain, labels: self.labels }
     }
 }
 
@@ -262,6 +305,7 @@ impl PublicModel {
         };
         Ok(model::PublicModel {
             name: self.name,
+            domain: self.domain,
             target: model::Target { provider: target.provider, model: target.model },
             idle_timeout: self.timeouts.idle.duration(),
             total_timeout: self.timeouts.total.map(Span::duration),
@@ -289,7 +333,7 @@ impl Default for Listen {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { request_body: NonZeroU32::MIN.saturating_add(32 * 1024 * 1024 - 1) }
+        Self { request_body: NonZeroU32::MIN.saturating_add(32 * 1024 * 1024 - 1), inline_keys: 10_000 }
     }
 }
 

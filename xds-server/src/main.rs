@@ -10,7 +10,7 @@ use weir::cli::{Cli, Failure};
 
 fn main() -> ExitCode {
     match Cli::parse().run(&mut io::stdout()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) if is_broken_pipe(&failure) => ExitCode::SUCCESS,
         Err(failure) => {
             // A closed standard error is no reason to fail otherwise.

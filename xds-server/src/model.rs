@@ -2,13 +2,16 @@
 //!
 //! The model knows neither the file it was read from nor the resources it becomes.
 
+mod domain;
 mod duration;
+mod label;
 mod registries;
 mod service;
 mod upstream;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt::Display,
     net::IpAddr,
     num::NonZeroU32,
     path::PathBuf,
@@ -22,7 +25,9 @@ use crate::{
     suggest::{hint, nearest},
 };
 
+pub use domain::{Domain, ServerTls};
 pub use duration::{InvalidSpan, Span};
+pub use label::{InvalidLabel, Label};
 pub use registries::{BaseUrl, Consul, InvalidBaseUrl, Kubernetes, Nacos, Registries, Server, Settling};
 pub(crate) use service::encode;
 pub use service::{InvalidService, Service};
@@ -43,6 +48,8 @@ pub struct Parts {
     pub secrets: BTreeMap<Name, Secret>,
     /// Where services are looked up.
     pub registries: Registries,
+    /// The tenants. Empty: there is one, `default`, on every host.
+    pub domains: Vec<Domain>,
     /// Who may call. Empty: each key's id is its consumer.
     pub consumers: Vec<Consumer>,
     /// What callers identify themselves with.
@@ -64,6 +71,8 @@ pub struct Gateway {
     pub port: u16,
     /// The largest request body in bytes.
     pub request_body: NonZeroU32,
+    /// How many keys the `auth` filter carries; where there are more, it looks them up.
+    pub inline_keys: u32,
     /// The file Envoy writes its access log to.
     pub access_log: PathBuf,
 }
@@ -73,8 +82,10 @@ pub struct Gateway {
 pub struct Consumer {
     /// The consumer's name.
     pub name: Name,
+    /// The tenant it belongs to. Absent: `default`.
+    pub domain: Option<Name>,
     /// What is known about it.
-    pub labels: BTreeMap<String, String>,
+    pub labels: BTreeMap<Name, Label>,
 }
 
 /// An API key: whom it stands for and what it allows.
@@ -116,6 +127,8 @@ pub struct Provider {
 pub struct PublicModel {
     /// What a request's `model` says.
     pub name: ModelName,
+    /// The tenant it is for; there it stands before a shared model of this name. Absent: it is shared.
+    pub domain: Option<Name>,
     /// Who answers.
     pub target: Target,
     /// How long neither side may be silent.
@@ -139,6 +152,7 @@ impl Model {
     /// Checks the parts against each other.
     pub fn new(parts: Parts) -> Result<Self, ModelError> {
         parts.check_names()?;
+        parts.check_domains()?;
         parts.check_keys()?;
         parts.check_registries()?;
         for provider in &parts.providers {
@@ -166,12 +180,13 @@ impl Parts {
         unique("consumers", self.consumers.iter().map(|consumer| consumer.name.as_str()))?;
         unique("keys", self.keys.iter().map(|key| key.id.as_str()))?;
         unique("providers", self.providers.iter().map(|provider| provider.name.as_str()))?;
-        unique("models", self.models.iter().map(|model| model.name.as_str()))
+        unique("models", self.models.iter().map(PublicModel::label))
     }
 
     fn check_keys(&self) -> Result<(), ModelError> {
+        let consumers: BTreeSet<_> = self.consumers.iter().map(|consumer| &consumer.name).collect();
         let mut owners = BTreeMap::new();
-        for key in &self.keys {
+        for (key, domain) in self.keys_with_domains() {
             let at = |field: &str| format!("keys.{}.{field}", key.id);
             if key.sha256.is_empty() {
                 return Err(ModelError { at: at("sha256"), problem: Problem::NoHash });
@@ -181,14 +196,11 @@ impl Parts {
                     return Err(ModelError { at: at("sha256"), problem: Problem::SharedHash(other.clone()) });
                 }
             }
-            if let Some(consumer) = &key.consumer {
+            if let Some(consumer) = key.consumer.as_ref().filter(|name| !consumers.contains(name)) {
                 let names = self.consumers.iter().map(|consumer| consumer.name.as_str());
                 known("consumer", consumer.as_str(), names, || at("consumer"))?;
             }
-            for (index, pattern) in key.models.iter().enumerate().filter(|(_, p)| !p.as_str().contains('*')) {
-                let names = self.models.iter().map(|model| model.name.as_str());
-                known("model", pattern.as_str(), names, || at(&format!("models[{index}]")))?;
-            }
+            self.check_place(key, &domain)?;
         }
         Ok(())
     }
@@ -237,20 +249,38 @@ impl Parts {
         }
         provider.credential.iter().try_for_each(|name| {
             let at = || format!("providers.{}.credentials[0]", provider.name);
-            known("secret", name.as_str(), self.secrets.keys().map(Name::as_str), at)
+            self.check_secret(name, Secret::fits_header, Problem::PemCredential, at)
         })
+    }
+
+    /// A secret is there, and is what it is needed for.
+    fn check_secret(
+        &self,
+        name: &Name,
+        fits: fn(&Secret) -> bool,
+        problem: Problem,
+        at: impl FnOnce() -> String,
+    ) -> Result<(), ModelError> {
+        match self.secrets.get(name) {
+            Some(secret) if fits(secret) => Ok(()),
+            Some(_) => Err(ModelError { at: at(), problem }),
+            None => known("secret", name.as_str(), self.secrets.keys().map(Name::as_str), at),
+        }
     }
 
     fn check_model(&self, model: &PublicModel) -> Result<(), ModelError> {
         if model.name.as_str().contains('*') {
-            return Err(ModelError { at: format!("models.{}.name", model.name), problem: Problem::Wildcard });
+            return Err(ModelError {
+                at: format!("models.{}.name", model.label()),
+                problem: Problem::Wildcard,
+            });
         }
         if model.target.model.as_ref().is_some_and(|name| name.as_str().contains('*')) {
-            let at = format!("models.{}.targets[0].model", model.name);
+            let at = format!("models.{}.targets[0].model", model.label());
             return Err(ModelError { at, problem: Problem::Wildcard });
         }
         let names = self.providers.iter().map(|provider| provider.name.as_str());
-        let at = || format!("models.{}.targets[0].provider", model.name);
+        let at = || format!("models.{}.targets[0].provider", model.label());
         known("provider", model.target.provider.as_str(), names, at)
     }
 }
@@ -281,12 +311,46 @@ pub enum Problem {
         /// The name that was probably meant.
         suggestion: Option<String>,
     },
+    /// A key for a model that its domain does not see.
+    #[error("the domain \"{domain}\" sees no model named \"{name}\"{}", hint(.suggestion.as_deref()))]
+    Unseen {
+        /// The key's domain.
+        domain: Name,
+        /// The name that was given.
+        name: String,
+        /// The name that was probably meant.
+        suggestion: Option<String>,
+    },
     /// A key without a hash could never be used.
     #[error("a key needs the SHA-256 of its secret")]
     NoHash,
     /// Two keys have one secret.
     #[error("the key \"{0}\" has the same secret")]
     SharedHash(Name),
+    /// A domain without a host could never be called.
+    #[error("a domain needs at least one host")]
+    NoHost,
+    /// Two domains have one host, or one has it twice.
+    #[error("the domain \"{0}\" has this host already")]
+    SharedHost(Name),
+    /// A certificate that is none.
+    #[error("the secret is no certificate in PEM")]
+    NotCertificate,
+    /// A private key that is none, or that has a pass phrase.
+    #[error("the secret is no private key in PEM without a pass phrase")]
+    NotPrivateKey,
+    /// A certificate where a header's value is needed.
+    #[error("the secret is a certificate or its key, and cannot be a credential")]
+    PemCredential,
+    /// Domains with TLS and without, at one port.
+    #[error("the domain \"{0}\" has TLS, and one port speaks either TLS or plain HTTP")]
+    PlainBesideTls(Name),
+    /// A consumer of no domain, though there are domains.
+    #[error("there are domains, and none of them is \"default\"; name the consumer's")]
+    NoDomain,
+    /// A key of no domain, though there are domains.
+    #[error("there are domains, and none of them is \"default\"; name a consumer, which has a domain")]
+    NoConsumer,
     /// A provider has a name of Weir's own clusters.
     #[error("names that begin with \"{RESERVED}\" are Weir's own")]
     Reserved,
@@ -313,10 +377,10 @@ pub enum Problem {
     Credentials,
 }
 
-fn unique<'a>(kind: &str, names: impl Iterator<Item = &'a str>) -> Result<(), ModelError> {
+fn unique<N: Ord + Display>(kind: &str, names: impl Iterator<Item = N>) -> Result<(), ModelError> {
     let mut seen = BTreeSet::new();
     for name in names {
-        if !seen.insert(name) {
+        if let Some(name) = seen.replace(name) {
             return Err(ModelError { at: format!("{kind}.{name}"), problem: Problem::Duplicate });
         }
     }

@@ -10,16 +10,38 @@ use weir_schema::Name;
 pub struct Secret(String);
 
 impl Secret {
-    /// Takes a value as it stands in a file or a variable; white space around it is dropped.
+    /// Takes a value as it stands in a file or a variable, one line or PEM; white space around it is dropped.
     pub fn parse(text: &str) -> Result<Self, InvalidSecret> {
         let text = text.trim();
         if text.is_empty() {
             return Err(InvalidSecret::Empty);
         }
-        if !text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
+        let pem = text.contains(PEM);
+        let fits = |byte: u8| byte.is_ascii_graphic() || byte == b' ' || (pem && byte.is_ascii_whitespace());
+        if !text.bytes().all(fits) {
             return Err(InvalidSecret::Character);
         }
         Ok(Self(text.into()))
+    }
+
+    /// Whether it can be a certificate with its chain. A placeholder can be anything.
+    pub fn fits_certificate(&self) -> bool {
+        self.is_placeholder() || self.0.contains("-----BEGIN CERTIFICATE-----")
+    }
+
+    /// Whether it can be a private key without a pass phrase. A placeholder can be anything.
+    pub fn fits_private_key(&self) -> bool {
+        let key = self.0.contains("PRIVATE KEY-----") && !self.0.contains("ENCRYPTED");
+        self.is_placeholder() || key
+    }
+
+    /// Whether it can stand in a header. A placeholder can be anything.
+    pub fn fits_header(&self) -> bool {
+        !self.0.contains(PEM)
+    }
+
+    fn is_placeholder(&self) -> bool {
+        self.0 == REDACTED
     }
 
     /// What stands in a secret's place wherever it is shown.
@@ -140,6 +162,9 @@ pub enum InvalidSecret {
     Character,
 }
 
+/// What begins every PEM block (RFC 7468).
+const PEM: &str = "-----BEGIN ";
+
 /// The text of [`Secret::placeholder`].
 pub const REDACTED: &str = "[redacted]";
 
@@ -158,6 +183,26 @@ mod tests {
         assert_eq!(format!("{secret:?}"), "Secret(..)");
         assert_eq!(Secret::parse("\n"), Err(InvalidSecret::Empty));
         assert_eq!(Secret::parse("a\nb"), Err(InvalidSecret::Character));
+    }
+
+    #[test]
+    fn a_secret_says_what_it_can_be_used_for() {
+        let fits = |text: &str| {
+            let secret = Secret::parse(text).unwrap();
+            [secret.fits_header(), secret.fits_certificate(), secret.fits_private_key()]
+        };
+        assert_eq!(fits("sk-123"), [true, false, false]);
+        assert_eq!(
+            fits("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"),
+            [false, true, false]
+        );
+        assert_eq!(
+            fits("-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----\n"),
+            [false, false, true]
+        );
+        assert_eq!(fits("-----BEGIN EC PRIVATE KEY-----\r\nM"), [false, false, true]);
+        assert_eq!(fits("-----BEGIN ENCRYPTED PRIVATE KEY-----\nM"), [false, false, false]);
+        assert_eq!(fits(REDACTED), [true, true, true]);
     }
 
     #[test]

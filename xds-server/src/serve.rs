@@ -10,19 +10,19 @@ use std::{
 };
 
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     signal::unix::{SignalKind, signal},
 };
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::transport::Server;
+use tonic::{service::Routes, transport::Server};
 use tracing::{debug, error, info};
 
 use crate::{
     admin,
     compile::service_endpoints,
     discovery::Directory,
-    encode::Encoded,
     load::Loader,
+    lookup,
     status::Status,
     watch::FileWatch,
     xds::{self, nodes::Nodes},
@@ -45,16 +45,18 @@ pub struct Options {
 pub async fn serve(options: Options) -> Result<(), ServeError> {
     let nodes = Arc::new(Nodes::default());
     let status = Arc::new(Status::new(Arc::clone(&nodes)));
-    let xds = bind(options.xds).await?;
-    let admin = bind(options.admin).await?;
+    let xds = bind(options.xds)?;
+    let admin = bind(options.admin)?;
     info!(xds = %xds.local_addr()?, admin = %admin.local_addr()?, "listening");
 
-    let discovery = xds::service::Discovery::service(status.subscribe(), nodes);
+    let discovery = Routes::new(xds::service::Discovery::service(status.subscribe(), nodes));
+    let for_envoys = discovery.into_axum_router().merge(lookup::router(status.subscribe()));
     let xds = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
-        .add_service(discovery)
+        .add_routes(Routes::from(for_envoys))
         .serve_with_incoming(TcpListenerStream::new(xds));
-    let admin = axum::serve(admin, admin::router(Arc::clone(&status)));
+    let answers = admin::router(Arc::clone(&status)).into_make_service_with_connect_info::<SocketAddr>();
+    let admin = axum::serve(admin, answers);
     let reload = Reload::new(options, Arc::clone(&status)).run();
 
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -70,11 +72,10 @@ pub async fn serve(options: Options) -> Result<(), ServeError> {
     outcome
 }
 
-/// What is served: the configuration as it was read last, with the endpoints as they were found last.
+/// Brings together the configuration as it was read last and the endpoints as they were found last.
 struct Reload {
     loader: Loader,
     directory: Directory,
-    base: Option<Encoded>,
     status: Arc<Status>,
 }
 
@@ -82,7 +83,7 @@ impl Reload {
     fn new(options: Options, status: Arc<Status>) -> Self {
         let folder = options.config.parent().unwrap_or(Path::new("")).to_path_buf();
         let loader = Loader::new(options.config, options.modules);
-        Self { loader, directory: Directory::new(folder), base: None, status }
+        Self { loader, directory: Directory::new(folder), status }
     }
 
     /// Reads the configuration now, after each change of its files and at SIGHUP.
@@ -109,16 +110,14 @@ impl Reload {
     fn load(&mut self) {
         match self.loader.load() {
             Ok(None) => debug!("nothing has changed"),
-            Ok(Some(base)) => {
+            Ok(Some(snapshot)) => {
                 if let Some(wanted) = self.loader.wanted() {
                     self.directory.cover(wanted);
                 }
-                let whole = self.with_endpoints(&base);
-                let version = whole.version().cloned();
-                if self.status.publish(whole) {
+                let version = snapshot.version().cloned();
+                if self.status.publish(snapshot) {
                     info!(version = version.as_ref().map(|version| version.as_str()), "serving");
                 }
-                self.base = Some(base);
             }
             Err(problem) => {
                 self.loader.forget();
@@ -133,28 +132,23 @@ impl Reload {
     /// Serves what the registries say now.
     fn update(&self) {
         self.status.set_sources(self.directory.sources());
-        if let Some(base) = &self.base {
-            let whole = self.with_endpoints(base);
-            let version = whole.version().cloned();
-            if self.status.update(whole) {
-                info!(version = version.as_ref().map(|version| version.as_str()), "serving other endpoints");
-            }
-        }
-    }
-
-    fn with_endpoints(&self, base: &Encoded) -> Encoded {
         let nodes = self.directory.nodes();
-        let bodies =
-            nodes.iter().map(|(service, nodes)| (service.to_string(), service_endpoints(service, nodes)));
-        base.with_endpoints(bodies).unwrap_or_else(|error| {
-            error!("endpoints are left out: {error}");
-            base.clone()
-        })
+        let endpoints = nodes.iter().map(|(name, nodes)| (name.to_string(), service_endpoints(name, nodes)));
+        if self.status.set_endpoints(endpoints.collect()) {
+            info!("serving other endpoints");
+        }
     }
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address).await.map_err(|error| ServeError::Bind(address, error))
+fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    listener(address).map_err(|error| ServeError::Bind(address, error))
+}
+
+fn listener(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Why `weir serve` cannot go on.
@@ -176,3 +170,6 @@ pub enum ServeError {
 
 /// How often a silent node is asked whether it is still there.
 const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// How many connections may wait to be accepted: after a restart every node comes back at once.
+const BACKLOG: u32 = 4096;

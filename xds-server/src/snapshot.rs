@@ -1,26 +1,29 @@
 //! Every resource of one state of the gateway, as JSON.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::lookup::KeyTable;
 use crate::secret::{REDACTED, Secret};
 
 /// Every resource of one state of the gateway. It can be shown to anyone: secrets are beside their resources.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     resources: BTreeMap<Kind, BTreeMap<String, Resource>>,
+    /// The keys that Envoys look up, where there are too many to send them all.
+    pub keys: Arc<KeyTable>,
 }
 
 /// One of Envoy's resources, in protobuf's JSON form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resource {
-    /// Its content, with [`REDACTED`] in the place of its secret.
+    /// Its content, with [`REDACTED`] in the places of its secrets.
     pub body: Value,
-    /// What stands at [`SECRET_AT`] when the resource is sent.
-    pub secret: Option<Secret>,
+    /// What stands in these places when the resource is sent, by JSON pointer.
+    pub secrets: BTreeMap<&'static str, Secret>,
 }
 
 /// The kinds of resources, in the order in which additions are pushed: what is referred to comes first.
@@ -49,15 +52,28 @@ pub struct Version(String);
 impl Snapshot {
     /// Adds a resource.
     pub fn insert(&mut self, kind: Kind, name: &str, body: Value) {
-        let resource = Resource { body, secret: None };
-        self.resources.entry(kind).or_default().insert(name.into(), resource);
+        self.add(kind, name, body, BTreeMap::new());
     }
 
     /// Adds a generic secret.
     pub fn insert_secret(&mut self, name: &str, secret: Secret) {
         let body = json!({"name": name, "generic_secret": {"secret": {"inline_string": REDACTED}}});
-        let resource = Resource { body, secret: Some(secret) };
-        self.resources.entry(Kind::Secrets).or_default().insert(name.into(), resource);
+        self.add(Kind::Secrets, name, body, BTreeMap::from([(GENERIC_AT, secret)]));
+    }
+
+    /// Adds a certificate with its key.
+    pub fn insert_certificate(&mut self, name: &str, certificate: Secret, key: Secret) {
+        let redacted = json!({"inline_string": REDACTED});
+        let body = json!({
+            "name": name,
+            "tls_certificate": {"certificate_chain": redacted, "private_key": redacted},
+        });
+        let secrets = BTreeMap::from([(CERTIFICATE_AT, certificate), (KEY_AT, key)]);
+        self.add(Kind::Secrets, name, body, secrets);
+    }
+
+    fn add(&mut self, kind: Kind, name: &str, body: Value, secrets: BTreeMap<&'static str, Secret>) {
+        self.resources.entry(kind).or_default().insert(name.into(), Resource { body, secrets });
     }
 
     /// The resources of a kind, by name.
@@ -74,11 +90,12 @@ impl Snapshot {
 }
 
 impl Resource {
-    /// The version of its content, its secret included.
+    /// The version of its content, its secrets included.
     pub fn version(&self) -> Version {
-        let secret = self.secret.as_ref().map_or("", Secret::expose);
         // A `Value` without `preserve_order` has its keys sorted, so its text is canonical.
-        Version::of([self.body.to_string().as_bytes(), secret.as_bytes()])
+        let body = self.body.to_string();
+        let secrets = self.secrets.values().map(|secret| secret.expose().as_bytes());
+        Version::of([body.as_bytes()].into_iter().chain(secrets))
     }
 }
 
@@ -139,5 +156,7 @@ impl fmt::Display for Version {
     }
 }
 
-/// Where in a resource its secret stands.
-pub const SECRET_AT: &str = "/generic_secret/secret/inline_string";
+/// Where in a resource its secrets stand.
+const GENERIC_AT: &str = "/generic_secret/secret/inline_string";
+const CERTIFICATE_AT: &str = "/tls_certificate/certificate_chain/inline_string";
+const KEY_AT: &str = "/tls_certificate/private_key/inline_string";

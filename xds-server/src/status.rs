@@ -7,12 +7,15 @@ use std::{
 
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
 use tokio::sync::watch;
+use tracing::error;
 use weir_schema::Name;
 
 use crate::{
     discovery::directory::Source,
     encode::Encoded,
+    history::{Entry, History, Origin},
     snapshot::Version,
     xds::nodes::{Node, Nodes},
 };
@@ -21,19 +24,38 @@ use crate::{
 #[derive(Debug)]
 pub struct Status {
     snapshots: watch::Sender<Arc<Encoded>>,
-    config: Mutex<Config>,
+    past: Mutex<Past>,
     sources: Mutex<BTreeMap<Name, Source>>,
     nodes: Arc<Nodes>,
 }
 
+/// What has happened so far.
+#[derive(Debug, Default)]
+struct Past {
+    config: Config,
+    history: History,
+    /// What is served, without the endpoints that registries know.
+    snapshot: Arc<Encoded>,
+    /// The endpoint resources of services, by name.
+    endpoints: BTreeMap<String, Value>,
+}
+
 /// What became of the configuration that was read last.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum Config {
     /// None was read yet.
+    #[default]
     Loading,
     /// It is served.
     Running {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// An earlier snapshot is served in its place, until it changes.
+    Restored {
+        /// The version of that snapshot.
+        version: Version,
         /// Since when.
         since: Timestamp,
     },
@@ -63,7 +85,7 @@ impl Status {
     /// Nothing is served yet.
     pub fn new(nodes: Arc<Nodes>) -> Self {
         let snapshots = watch::Sender::default();
-        Self { snapshots, config: Mutex::new(Config::Loading), sources: Mutex::default(), nodes }
+        Self { snapshots, past: Mutex::default(), sources: Mutex::default(), nodes }
     }
 
     /// Follows what is served.
@@ -73,29 +95,41 @@ impl Status {
 
     /// Serves a snapshot from now on. False if it is the one that is served already.
     pub fn publish(&self, snapshot: Encoded) -> bool {
-        *self.config() = Config::Running { since: Timestamp::now() };
-        self.update(snapshot)
+        let mut past = self.past();
+        past.config = Config::Running { since: Timestamp::now() };
+        self.serve(&mut past, Arc::new(snapshot), Origin::File)
     }
 
-    /// Serves other endpoints of the configuration that runs. False if they are what is served already.
-    pub fn update(&self, snapshot: Encoded) -> bool {
-        self.snapshots.send_if_modified(|served| {
-            let is_new = served.version() != snapshot.version();
-            if is_new {
-                *served = Arc::new(snapshot);
-            }
-            is_new
-        })
+    /// Serves an earlier snapshot until the configuration changes.
+    pub fn restore(&self, version: &str) -> Result<Config, NotRemembered> {
+        let mut past = self.past();
+        let snapshot = past.history.find(version).ok_or(NotRemembered)?;
+        let version = snapshot.version().cloned().ok_or(NotRemembered)?;
+        past.config = Config::Restored { version, since: Timestamp::now() };
+        self.serve(&mut past, snapshot, Origin::Restore);
+        Ok(past.config.clone())
+    }
+
+    /// The last snapshots that were served, the newest first.
+    pub fn history(&self) -> Vec<Entry> {
+        self.past().history.list()
     }
 
     /// Remembers why a configuration is not served. False if that is known already.
     pub fn refuse(&self, error: String) -> bool {
-        let mut config = self.config();
-        if matches!(&*config, Config::Refused { error: known, .. } if *known == error) {
+        let mut past = self.past();
+        if matches!(&past.config, Config::Refused { error: known, .. } if *known == error) {
             return false;
         }
-        *config = Config::Refused { error, since: Timestamp::now() };
+        past.config = Config::Refused { error, since: Timestamp::now() };
         true
+    }
+
+    /// Serves these endpoints of services from now on. False if they are what is served already.
+    pub fn set_endpoints(&self, endpoints: BTreeMap<String, Value>) -> bool {
+        let mut past = self.past();
+        past.endpoints = endpoints;
+        past.snapshot.version().is_some() && self.push(&past)
     }
 
     /// Remembers where the nodes of providers come from.
@@ -112,10 +146,41 @@ impl Status {
     pub fn report(&self) -> Report {
         let version = self.snapshots.borrow().version().cloned();
         let discovery = self.sources.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Report { config: self.config().clone(), version, discovery, nodes: self.nodes.list() }
+        Report { config: self.past().config.clone(), version, discovery, nodes: self.nodes.list() }
     }
 
-    fn config(&self) -> MutexGuard<'_, Config> {
-        self.config.lock().unwrap_or_else(PoisonError::into_inner)
+    fn serve(&self, past: &mut Past, snapshot: Arc<Encoded>, origin: Origin) -> bool {
+        if past.snapshot.version() != snapshot.version() {
+            past.history.record(Arc::clone(&snapshot), origin);
+            past.snapshot = snapshot;
+        }
+        self.push(past)
+    }
+
+    /// Sends out the snapshot with the endpoints that belong to it.
+    fn push(&self, past: &Past) -> bool {
+        let whole = match past.snapshot.with_endpoints(&past.endpoints) {
+            Ok(whole) => Arc::new(whole),
+            Err(error) => {
+                error!("endpoints are left out: {error}");
+                Arc::clone(&past.snapshot)
+            }
+        };
+        self.snapshots.send_if_modified(|served| {
+            let is_new = served.version() != whole.version();
+            if is_new {
+                *served = whole;
+            }
+            is_new
+        })
+    }
+
+    fn past(&self) -> MutexGuard<'_, Past> {
+        self.past.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// No snapshot of that version is remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no snapshot of this version is remembered; GET /v1/snapshots lists those that are")]
+pub struct NotRemembered;

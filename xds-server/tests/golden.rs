@@ -21,9 +21,10 @@ use weir::{
     load,
     model::{Model, Upstream},
     modules::Modules,
-    secret::{Secret, SecretSource, read_all},
+    secret::{REDACTED, Secret, SecretSource, read_all},
     snapshot::{Kind, Snapshot, Version},
 };
+use weir_schema::Name;
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name)
@@ -75,7 +76,7 @@ fn difference(before: &Snapshot, after: &Snapshot) -> Vec<String> {
 fn every_file_becomes_the_resources_beside_it() {
     for case in entries("golden") {
         let text = fs::read_to_string(case.join("weir.yaml")).unwrap();
-        let snapshot = snapshot(&text, "sk-123");
+        let snapshot = snapshot(&text, REDACTED);
         compare(&case.join("snapshot.json"), &format!("{:#}\n", snapshot.to_json()));
         Encoded::new(&snapshot).unwrap();
         encode::check("envoy.config.bootstrap.v3.Bootstrap", &bootstrap::complete(&snapshot)).unwrap();
@@ -139,7 +140,7 @@ fn other_nodes_are_another_endpoint_resource_and_nothing_else() {
     let nodes = [node("10.0.0.1:8000", Health::Healthy), node("[fd00::2]:8000", Health::Draining)];
     let body = service_endpoints(&idc, &nodes);
     compare(&folder("golden/discovery/endpoints.json"), &format!("{body:#}\n"));
-    let whole = base.with_endpoints([(idc.to_string(), body)]).unwrap();
+    let whole = base.with_endpoints(&BTreeMap::from([(idc.to_string(), body)])).unwrap();
     assert_ne!(whole.version(), base.version());
     for kind in Kind::ALL {
         let versions = |of: &Encoded| -> BTreeMap<String, Version> {
@@ -153,6 +154,63 @@ fn other_nodes_are_another_endpoint_resource_and_nothing_else() {
         }
         assert_eq!(versions(&whole), expected, "{kind}");
     }
+}
+
+#[test]
+fn a_change_of_a_domain_touches_the_filters_alone() {
+    let text = fs::read_to_string(folder("golden/domains/weir.yaml")).unwrap();
+    let before = snapshot(&text, "");
+    let after = |from: &str, to: &str| {
+        assert_eq!(text.matches(from).count(), 1, "{from}");
+        difference(&before, &snapshot(&text.replace(from, to), ""))
+    };
+    assert_eq!(after("[ai.finance.example.com]", "[ai.money.example.com]"), ["extensions/weir.auth"]);
+    assert_eq!(after("models: [\"gpt-*\"]", "models: [\"*\"]"), ["extensions/weir.router"]);
+    assert_eq!(after("{name: everyone}", "{name: everyone, domain: finance}"), [""; 0]);
+    assert_eq!(
+        after("{name: ledger, domain: finance}", "{name: ledger, domain: video}"),
+        ["extensions/weir.auth"]
+    );
+}
+
+#[test]
+fn a_new_certificate_leaves_the_listener_alone() {
+    let text = fs::read_to_string(folder("golden/tls/weir.yaml")).unwrap();
+    let pem = |body: &str| {
+        let block = |kind: &str| format!("-----BEGIN {kind}-----\n{body}\n-----END {kind}-----\n");
+        block("CERTIFICATE") + &block("PRIVATE KEY")
+    };
+    let before = snapshot(&text, &pem("MIIA"));
+    let certificates =
+        ["secrets/finance-certificate+finance-key", "secrets/wildcard-certificate+wildcard-key"];
+    assert_eq!(difference(&before, &snapshot(&text, &pem("MIIB"))), certificates);
+    let shared =
+        text.replace("finance-certificate, key: finance-key", "wildcard-certificate, key: wildcard-key");
+    assert_eq!(difference(&before, &snapshot(&shared, &pem("MIIA"))), ["listeners/weir", certificates[0]]);
+    let encoded = Encoded::new(&before).unwrap();
+    assert!(!before.to_json().to_string().contains("MIIA") && !format!("{encoded:?}").contains("MIIA"));
+    let sent = &encoded.get(Kind::Secrets, "finance-certificate+finance-key").unwrap().message;
+    assert_eq!(sent.windows(4).filter(|bytes| bytes == b"MIIA").count(), 4);
+}
+
+#[test]
+fn a_secret_of_another_kind_is_refused() {
+    let refusal = |text: &str, value: &str| {
+        let file = File::parse(text).unwrap();
+        let value = |name: &Name| (name.clone(), Secret::parse(value).unwrap());
+        let secrets = file.secrets.keys().map(value).collect();
+        file.into_model(secrets).unwrap_err().to_string()
+    };
+    let tls = fs::read_to_string(folder("golden/tls/weir.yaml")).unwrap();
+    let is_none = |field: &str, what: &str| format!("domains.video.tls.{field}: the secret is no {what}");
+    assert_eq!(refusal(&tls, "sk-123"), is_none("certificate", "certificate in PEM"));
+    let certificate = "-----BEGIN CERTIFICATE-----\nMIIA\n-----END CERTIFICATE-----";
+    let key = is_none("key", "private key in PEM without a pass phrase");
+    assert_eq!(refusal(&tls, certificate), key);
+    let full = fs::read_to_string(folder("golden/full/weir.yaml")).unwrap();
+    let credential =
+        "providers.idc.credentials[0]: the secret is a certificate or its key, and cannot be a credential";
+    assert_eq!(refusal(&full, certificate), credential);
 }
 
 #[test]

@@ -8,7 +8,12 @@ use std::{
     sync::Arc,
 };
 
-use weir::{load::Loader, status::Status, xds::nodes::Nodes};
+use serde_json::json;
+use weir::{
+    load::Loader,
+    status::{NotRemembered, Status},
+    xds::nodes::Nodes,
+};
 
 /// A folder with a configuration, its secret and its modules.
 fn folder(name: &str) -> PathBuf {
@@ -59,4 +64,40 @@ fn a_refused_configuration_leaves_the_last_one_running() {
     assert_eq!(report["config"]["state"], "refused");
     assert_eq!(report["config"]["error"], format!("{}:1:1: quotaz: unknown key", config.display()));
     assert_eq!((status.report().version, status.is_ready()), (version, true));
+}
+
+#[test]
+fn an_earlier_snapshot_is_served_until_the_configuration_changes() {
+    let folder = folder("restored");
+    let mut loader = Loader::new(folder.join("weir.yaml"), folder.clone());
+    let status = Status::new(Arc::new(Nodes::default()));
+    let mut load = |secret: &str| {
+        fs::write(folder.join("key"), secret).unwrap();
+        let snapshot = loader.load().unwrap().unwrap();
+        let version = snapshot.version().unwrap().to_string();
+        assert!(status.publish(snapshot));
+        version
+    };
+    let versions = ["sk-1", "sk-2"].map(&mut load);
+    status.restore(&versions[0]).unwrap();
+    let report = serde_json::to_value(status.report()).unwrap();
+    assert_eq!(report["version"], versions[0]);
+    assert_eq!(report["config"]["state"], "restored");
+    assert_eq!(report["config"]["version"], versions[0]);
+    let history = serde_json::to_value(status.history()).unwrap();
+    let origins: Vec<_> =
+        history.as_array().unwrap().iter().map(|entry| (&entry["version"], &entry["origin"])).collect();
+    let (restore, file) = (json!("restore"), json!("file"));
+    let [first, second] = versions.map(|version| json!(version));
+    assert_eq!(origins, [(&first, &restore), (&second, &file), (&first, &file)]);
+    assert_eq!(history[0]["changes"], json!({"secrets": 1}));
+    assert_eq!(status.restore("nonsense"), Err(NotRemembered));
+
+    load("sk-3");
+    assert_eq!(serde_json::to_value(status.report()).unwrap()["config"]["state"], "running");
+    for number in 4..14 {
+        load(&format!("sk-{number}"));
+    }
+    assert_eq!(status.history().len(), 10);
+    assert_eq!(status.restore(first.as_str().unwrap()), Err(NotRemembered), "the oldest are forgotten");
 }

@@ -56,7 +56,7 @@ impl Directory {
 
 impl Caller {
     pub(crate) fn of(key: Key) -> Self {
-        Self { grant: Grant::of(&key.models), key }
+        Self { grant: Grant::of(&key.domain, &key.models), key }
     }
 
     /// Whether the key works now. The clock is read only for a key that expires.

@@ -6,12 +6,14 @@ use weir_core::{Answer, CallError, CallId, ConfigError, Cx, Filter, Metric, Stre
 use weir_schema::auth::{Config, ModelCheck};
 
 use crate::directory::Directory;
+use crate::hosts::Hosts;
 use crate::lookup::Lookups;
 use crate::stream::AuthStream;
 
 /// Checks API keys, and says who is calling.
 #[derive(Debug)]
 pub struct Auth {
+    pub(crate) hosts: Option<Hosts>,
     pub(crate) directory: Directory,
     pub(crate) lookups: Option<Lookups>,
     pub(crate) model_check: ModelCheck,
@@ -20,13 +22,23 @@ pub struct Auth {
 
 impl Filter for Auth {
     const NAME: &'static str = "auth";
-    const METRICS: &'static [Metric] =
-        &[ALLOWED, MISSING_KEY, INVALID_KEY, EXPIRED_KEY, MODEL_DENIED, BAD_BODY, LOOKUPS, LOOKUP_FAILURES];
+    const METRICS: &'static [Metric] = &[
+        ALLOWED,
+        UNKNOWN_HOST,
+        MISSING_KEY,
+        INVALID_KEY,
+        EXPIRED_KEY,
+        MODEL_DENIED,
+        BAD_BODY,
+        LOOKUPS,
+        LOOKUP_FAILURES,
+    ];
     type Config = Config;
     type Stream = AuthStream;
 
     fn new(config: Config) -> Result<Self, ConfigError> {
         Ok(Self {
+            hosts: Hosts::of(config.domains)?,
             directory: Directory::of(config.keys)?,
             lookups: config.lookup.map(Lookups::of).transpose()?,
             model_check: config.model_check,
@@ -47,9 +59,11 @@ impl Filter for Auth {
 
 /// Requests whose key was accepted.
 pub(crate) const ALLOWED: Metric = Metric::counter("weir.auth.allowed_total");
+/// Requests to a host that belongs to no domain.
+pub(crate) const UNKNOWN_HOST: Metric = Metric::counter("weir.auth.unknown_host_total");
 /// Requests without a key.
 pub(crate) const MISSING_KEY: Metric = Metric::counter("weir.auth.missing_key_total");
-/// Requests with a key that is unknown or disabled.
+/// Requests with a key that is unknown, disabled or of another domain.
 pub(crate) const INVALID_KEY: Metric = Metric::counter("weir.auth.invalid_key_total");
 /// Requests with a key that has expired.
 pub(crate) const EXPIRED_KEY: Metric = Metric::counter("weir.auth.expired_key_total");

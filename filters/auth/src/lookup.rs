@@ -154,13 +154,15 @@ impl Lookups {
         }
     }
 
-    /// A cache entry is the key's hash, the second it stops being believed, and the key as JSON (nothing for a
-    /// key that is unknown). Keys share slots, and a newer one takes the slot.
+    /// A cache entry is the key's hash, the epoch it was found in, the second it stops being believed, and the key
+    /// as JSON (nothing for a key that is unknown). Keys share slots, and a newer one takes the slot.
     fn cached(&self, store: &dyn SharedStore, hash: &KeyHash, now: UnixTime) -> Option<Verdict> {
         let entry = store.get(&self.slot(hash)).ok().flatten()?.value;
         let (whose, rest) = entry.split_first_chunk::<32>()?;
+        let (epoch, rest) = rest.split_first_chunk::<8>()?;
         let (until, key) = rest.split_first_chunk::<8>()?;
-        if KeyHash::from_bytes(*whose) != *hash || u64::from_le_bytes(*until) <= now.seconds() {
+        let current = u64::from_le_bytes(*epoch) == self.config.epoch;
+        if !current || KeyHash::from_bytes(*whose) != *hash || u64::from_le_bytes(*until) <= now.seconds() {
             return None;
         }
         match key {
@@ -171,7 +173,8 @@ impl Lookups {
 
     fn remember(&self, cx: &mut Cx<'_>, hash: &KeyHash, ttl_secs: u32, key: &[u8]) {
         let until = cx.now().plus(Duration::from_secs(ttl_secs.into())).seconds();
-        let entry = [&hash.to_bytes()[..], &until.to_le_bytes(), key].concat();
+        let epoch = self.config.epoch.to_le_bytes();
+        let entry = [&hash.to_bytes()[..], &epoch, &until.to_le_bytes(), key].concat();
         if let Err(error) = cx.store().set(&self.slot(hash), &entry, None) {
             cx.log(Level::Warn, format!("weir.auth: a looked-up key was not cached: {error:?}"));
         }

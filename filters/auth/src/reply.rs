@@ -5,6 +5,16 @@ use std::borrow::Cow;
 use weir_core::Reply;
 use weir_wire::openai::{ApiError, ErrorKind};
 
+/// The host belongs to no domain.
+pub(crate) fn unknown_host() -> Reply {
+    const ERROR: ApiError = ApiError::invalid_request(
+        421,
+        "unknown_host",
+        Cow::Borrowed("This gateway serves no API under the host name of this request."),
+    );
+    error(&ERROR)
+}
+
 /// No key was sent.
 pub(crate) fn missing_key() -> Reply {
     const ERROR: ApiError = ApiError::invalid_request(
@@ -17,7 +27,7 @@ pub(crate) fn missing_key() -> Reply {
     error(&ERROR).with_header("www-authenticate", "Bearer realm=\"weir\"")
 }
 
-/// The key is unknown or disabled.
+/// The key is unknown, disabled or of another domain.
 pub(crate) fn invalid_key() -> Reply {
     const ERROR: ApiError =
         ApiError::invalid_request(401, "invalid_api_key", Cow::Borrowed("The API key is not valid."));

@@ -4,6 +4,7 @@ use std::mem;
 use std::rc::Rc;
 
 use weir_core::{Cx, Flow, Head, Metric, Part, Reply, Stream, StreamId};
+use weir_schema::Name;
 use weir_schema::auth::ModelCheck;
 use weir_schema::state::{self, Grant};
 use weir_wire::RequestScan;
@@ -11,7 +12,9 @@ use weir_wire::openai::ApiError;
 
 use crate::credential;
 use crate::directory::{Caller, Denial};
-use crate::filter::{ALLOWED, Auth, BAD_BODY, EXPIRED_KEY, INVALID_KEY, MISSING_KEY, MODEL_DENIED};
+use crate::filter::{
+    ALLOWED, Auth, BAD_BODY, EXPIRED_KEY, INVALID_KEY, MISSING_KEY, MODEL_DENIED, UNKNOWN_HOST,
+};
 use crate::lookup::{Found, Verdict};
 use crate::reply;
 
@@ -32,11 +35,20 @@ enum Phase {
     /// Nothing has come yet.
     Head,
     /// The key is being looked up; the body, if it may matter, is read meanwhile.
-    LookingUp { private_fields: Vec<String>, body: Option<Body> },
+    LookingUp(Arrival),
     /// The caller is known; the body is held until its model is known, then watched for a second one.
     Identified { grant: Grant, body: Body },
     /// Nothing is left to do.
     Over,
+}
+
+/// What the head of a request said, and its body if that may matter.
+#[derive(Debug)]
+struct Arrival {
+    /// The tenant of its host. `None`: tenants are not told apart.
+    domain: Option<Name>,
+    private_fields: Vec<String>,
+    body: Option<Body>,
 }
 
 /// A body as far as it has come.
@@ -56,17 +68,11 @@ impl AuthStream {
     }
 
     /// The key's verdict is known: say who is calling, or refuse.
-    fn judge(
-        &mut self,
-        cx: &mut Cx<'_>,
-        verdict: &Verdict,
-        private_fields: Vec<String>,
-        body: Option<Body>,
-    ) -> Flow {
+    fn judge(&mut self, cx: &mut Cx<'_>, verdict: &Verdict, arrival: Arrival) -> Flow {
         self.phase = Phase::Over;
         let caller = match verdict {
-            Verdict::Known(caller) => caller,
-            Verdict::Unknown => return refuse(cx, INVALID_KEY, reply::invalid_key()),
+            Verdict::Known(caller) if arrival.is_home_of(caller) => caller,
+            Verdict::Known(_) | Verdict::Unknown => return refuse(cx, INVALID_KEY, reply::invalid_key()),
             Verdict::Unavailable => return Flow::Reply(reply::lookup_unavailable()),
         };
         match caller.admit(|| cx.now()) {
@@ -74,8 +80,8 @@ impl AuthStream {
             Err(Denial::Disabled) => return refuse(cx, INVALID_KEY, reply::invalid_key()),
             Err(Denial::Expired) => return refuse(cx, EXPIRED_KEY, reply::expired_key()),
         }
-        identify(cx, caller, private_fields);
-        match body {
+        identify(cx, caller, arrival.private_fields);
+        match arrival.body {
             Some(body) if !caller.grant.is_any() => {
                 self.phase = Phase::Identified { grant: caller.grant.clone(), body };
                 cx.read(Part::RequestBody);
@@ -123,11 +129,11 @@ impl AuthStream {
 
     fn on_body(&mut self, cx: &mut Cx<'_>, chunk: &[u8], end: bool) -> Flow {
         match &mut self.phase {
-            Phase::LookingUp { body: Some(body), .. } => {
+            Phase::LookingUp(Arrival { body: Some(body), .. }) => {
                 body.feed(chunk, end);
                 Flow::Wait
             }
-            Phase::LookingUp { body: None, .. } => Flow::Wait,
+            Phase::LookingUp(Arrival { body: None, .. }) => Flow::Wait,
             Phase::Identified { body, .. } => {
                 body.feed(chunk, end);
                 self.watch(cx)
@@ -139,26 +145,33 @@ impl AuthStream {
 
 impl Stream for AuthStream {
     fn on_request_head(&mut self, cx: &mut Cx<'_>, head: &Head<'_>) -> Flow {
+        self.phase = Phase::Over;
+        let filter = Rc::clone(&self.filter);
+        let domain = match &filter.hosts {
+            Some(hosts) => match hosts.find(head.get(":authority").unwrap_or_default()) {
+                Some(domain) => Some(domain.clone()),
+                None => return refuse(cx, UNKNOWN_HOST, reply::unknown_host()),
+            },
+            None => None,
+        };
         let Some(hash) = credential::presented(head) else {
-            self.phase = Phase::Over;
             return refuse(cx, MISSING_KEY, reply::missing_key());
         };
         let private_fields = credential::private_fields(head);
-        let checked_here = self.filter.model_check == ModelCheck::Here && !head.is_end();
-        let body = checked_here.then(|| Body::of(head));
-        let filter = Rc::clone(&self.filter);
+        let checked_here = filter.model_check == ModelCheck::Here && !head.is_end();
+        let arrival = Arrival { domain, private_fields, body: checked_here.then(|| Body::of(head)) };
         let found = match (filter.directory.find(&hash), &filter.lookups) {
             (Some(caller), _) => Found::Now(Verdict::Known(Rc::clone(caller))),
             (None, Some(lookups)) => lookups.find(cx, hash, self.id),
             (None, None) => Found::Now(Verdict::Unknown),
         };
         match found {
-            Found::Now(verdict) => self.judge(cx, &verdict, private_fields, body),
+            Found::Now(verdict) => self.judge(cx, &verdict, arrival),
             Found::Later => {
-                if body.is_some() {
+                if arrival.body.is_some() {
                     cx.read(Part::RequestBody);
                 }
-                self.phase = Phase::LookingUp { private_fields, body };
+                self.phase = Phase::LookingUp(arrival);
                 Flow::Wait
             }
         }
@@ -174,9 +187,9 @@ impl Stream for AuthStream {
 
     fn on_wake(&mut self, cx: &mut Cx<'_>) -> Flow {
         match mem::replace(&mut self.phase, Phase::Over) {
-            Phase::LookingUp { private_fields, body } => {
+            Phase::LookingUp(arrival) => {
                 let fetched = self.filter.lookups.as_ref().and_then(|lookups| lookups.fetch(self.id));
-                self.judge(cx, &fetched.unwrap_or(Verdict::Unavailable), private_fields, body)
+                self.judge(cx, &fetched.unwrap_or(Verdict::Unavailable), arrival)
             }
             phase @ (Phase::Head | Phase::Identified { .. } | Phase::Over) => {
                 self.phase = phase;
@@ -186,9 +199,16 @@ impl Stream for AuthStream {
     }
 
     fn on_end(&mut self, _: &mut Cx<'_>) {
-        if let (Phase::LookingUp { .. }, Some(lookups)) = (&self.phase, &self.filter.lookups) {
+        if let (Phase::LookingUp(_), Some(lookups)) = (&self.phase, &self.filter.lookups) {
             lookups.leave(self.id);
         }
+    }
+}
+
+impl Arrival {
+    /// Whether a caller's keys work on the host that was asked.
+    fn is_home_of(&self, caller: &Caller) -> bool {
+        self.domain.as_ref().is_none_or(|domain| *domain == caller.key.domain)
     }
 }
 

@@ -1,38 +1,83 @@
-//! The models of a configuration.
+//! The models of a configuration, as each tenant sees them.
 
 use std::collections::HashMap;
+use std::ptr;
 
 use weir_core::ConfigError;
-use weir_schema::router::Model;
+use weir_schema::ModelPattern;
+use weir_schema::router::{Domain, Model};
 use weir_schema::state::Grant;
 
-/// Models by name, and in the order of the configuration.
+/// Models by tenant and name, and in the order of the configuration.
 #[derive(Debug)]
 pub(crate) struct Catalog {
     models: Vec<Model>,
-    by_name: HashMap<String, usize>,
+    shared: HashMap<String, usize>,
+    /// Empty: tenants are not told apart.
+    tenants: HashMap<String, Tenant>,
+}
+
+/// What one tenant has.
+#[derive(Debug)]
+struct Tenant {
+    own: HashMap<String, usize>,
+    /// The shared models that it sees beside its own.
+    sees: Vec<ModelPattern>,
 }
 
 impl Catalog {
-    pub(crate) fn of(models: Vec<Model>) -> Result<Self, ConfigError> {
-        let mut by_name = HashMap::with_capacity(models.len());
-        for (at, model) in models.iter().enumerate() {
-            if by_name.insert(model.name.as_str().to_owned(), at).is_some() {
-                let field = format!("models[{at}].name");
-                return Err(ConfigError { field, problem: "another model has this name" });
+    pub(crate) fn of(models: Vec<Model>, domains: Vec<Domain>) -> Result<Self, ConfigError> {
+        let mut shared = HashMap::with_capacity(models.len());
+        let mut tenants = HashMap::with_capacity(domains.len());
+        for (at, Domain { name, models: sees }) in domains.into_iter().enumerate() {
+            if tenants.insert(String::from(name), Tenant { own: HashMap::new(), sees }).is_some() {
+                let field = format!("domains[{at}].name");
+                return Err(ConfigError { field, problem: "another domain has this name" });
             }
         }
-        Ok(Self { models, by_name })
+        for (at, model) in models.iter().enumerate() {
+            let wrong =
+                |field: &str, problem| ConfigError { field: format!("models[{at}].{field}"), problem };
+            let namesakes = match &model.domain {
+                Some(domain) => match tenants.get_mut(domain.as_str()) {
+                    Some(tenant) => &mut tenant.own,
+                    None => return Err(wrong("domain", "is none of `domains`")),
+                },
+                None => &mut shared,
+            };
+            if namesakes.insert(model.name.as_str().to_owned(), at).is_some() {
+                return Err(wrong("name", "another model has this name"));
+            }
+        }
+        Ok(Self { models, shared, tenants })
+    }
+
+    /// Whether tenants are told apart.
+    pub(crate) fn has_domains(&self) -> bool {
+        !self.tenants.is_empty()
+    }
+
+    /// Whether a caller's tenant is one that is known here.
+    pub(crate) fn knows(&self, grant: &Grant) -> bool {
+        !self.has_domains() || self.tenants.contains_key(grant.domain())
     }
 
     /// The model of this name, if the caller may use it. To a caller who may not, it does not exist.
     pub(crate) fn find(&self, name: &str, grant: &Grant) -> Option<&Model> {
-        let model = self.by_name.get(name).and_then(|at| self.models.get(*at))?;
+        let at = if self.has_domains() {
+            let tenant = self.tenants.get(grant.domain())?;
+            let seen = || tenant.sees.iter().any(|pattern| pattern.matches(name));
+            tenant.own.get(name).or_else(|| self.shared.get(name).filter(|_| seen()))
+        } else {
+            self.shared.get(name)
+        };
+        let model = at.and_then(|at| self.models.get(*at))?;
         grant.allows(name).then_some(model)
     }
 
     /// The models a caller may use.
     pub(crate) fn visible(&self, grant: &Grant) -> impl Iterator<Item = &Model> {
-        self.models.iter().filter(|model| grant.allows(model.name.as_str()))
+        let found = |model: &Model| self.find(model.name.as_str(), grant);
+        self.models.iter().filter(move |model| found(model).is_some_and(|found| ptr::eq(found, *model)))
     }
 }

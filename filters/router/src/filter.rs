@@ -27,8 +27,15 @@ impl Filter for Router {
         if config.held_body_bytes > config.body_bytes {
             return Err(ConfigError { field: "held_body_bytes".into(), problem: "is more than body_bytes" });
         }
+        let catalog = Catalog::of(config.models, config.domains)?;
+        if catalog.has_domains() && config.identity == Identity::None {
+            return Err(ConfigError {
+                field: "domains".into(),
+                problem: "nobody says which one a caller is of",
+            });
+        }
         Ok(Self {
-            catalog: Catalog::of(config.models)?,
+            catalog,
             identity: config.identity,
             body_bytes: config.body_bytes.get().into(),
             held_body_bytes: config.held_body_bytes.get().into(),
@@ -48,5 +55,5 @@ pub(crate) const LISTED: Metric = Metric::counter("weir.router.listed_total");
 pub(crate) const UNKNOWN_MODEL: Metric = Metric::counter("weir.router.unknown_model_total");
 /// Requests that were refused for their path, their headers or their body.
 pub(crate) const BAD_REQUEST: Metric = Metric::counter("weir.router.bad_request_total");
-/// Requests that no `auth` filter had identified though the configuration requires it.
+/// Requests that no `auth` filter had identified, or of a domain unknown here, though the configuration requires it.
 pub(crate) const UNIDENTIFIED: Metric = Metric::counter("weir.router.unidentified_total");

@@ -40,11 +40,14 @@ impl RouterStream {
         Self { filter, phase: Phase::Head }
     }
 
-    /// What the caller may use. `None`: nobody has said who is calling.
+    /// What the caller may use. `None`: nobody has said who is calling, or for a tenant that is unknown here.
     fn grant(&self, cx: &Cx<'_>) -> Option<Grant> {
         match self.filter.identity {
             Identity::None => Some(Grant::any()),
-            Identity::Required => cx.state(state::GRANT).and_then(Grant::parse),
+            Identity::Required => {
+                let grant = cx.state(state::GRANT).and_then(Grant::parse);
+                grant.filter(|grant| self.filter.catalog.knows(grant))
+            }
         }
     }
 

@@ -8,9 +8,9 @@ from .process import Process, connects, envoy_binary
 
 
 class Envoy:
-    """Envoy on a bootstrap file whose admin port and listener port are known."""
+    """Envoy on a bootstrap file whose admin port and listener port are known; with `wait`, once it serves."""
 
-    def __init__(self, bootstrap, logs, admin_port, port):
+    def __init__(self, bootstrap, logs, admin_port, port, wait=True):
         self.port = port
         self.log = logs / "envoy.log"
         command = [envoy_binary(), "-c", bootstrap, "--use-dynamic-base-id", "--concurrency", "2"]
@@ -19,14 +19,20 @@ class Envoy:
         command += ["--service-node", logs.name, "--service-cluster", "e2e"]
         self.process = Process("envoy", command, logs)
         self._admin = httpx.Client(base_url=f"http://127.0.0.1:{admin_port}", timeout=10)
+        if wait:
+            self.wait_until_ready()
+
+    def wait_until_ready(self):
+        """Waits until it serves; ends it if that does not come."""
         try:
-            self.process.wait_until(self._is_ready, "is ready and listens", 30)
+            self.process.wait_until(lambda: self.is_ready() and connects(self.port), "is ready and listens", 30)
         except Exception:
             self.stop()
             raise
 
-    def _is_ready(self):
-        return self._admin.get("/ready").status_code == 200 and connects(self.port)
+    def is_ready(self):
+        """What a load balancer would be told."""
+        return self._admin.get("/ready").status_code == 200
 
     def stats(self, pattern):
         """Counters and gauges whose name matches."""

@@ -4,6 +4,7 @@ import copy
 import hashlib
 import os
 import subprocess
+import time
 
 import httpx
 import yaml
@@ -33,9 +34,10 @@ def model(name, provider, upstream=None):
 
 
 class Gateway:
-    """`config` is the content of weir.yaml without `gateway.listen` and `gateway.access_log`."""
+    """`config` is the content of weir.yaml without `gateway.listen` and `gateway.access_log`; the text `more` takes the
+    place of a part of it that is too long to be written again and again."""
 
-    def __init__(self, logs, config, secrets=None, modules=None):
+    def __init__(self, logs, config, secrets=None, modules=None, more=""):
         self.logs = logs
         self.logs.mkdir(parents=True, exist_ok=True)
         self.port, self._xds, self._control, self._admin = (free_port() for _ in range(4))
@@ -43,19 +45,22 @@ class Gateway:
         self.file, self.access_log_file = logs / "config/weir.yaml", logs / "access.log"
         self.config = copy.deepcopy(config)
         self.config.setdefault("gateway", {})
+        if more:
+            self.config.pop(more.partition(":")[0])
         self.modules = modules or modules_dir()
         self.config["gateway"]["listen"] = {"address": "127.0.0.1", "port": self.port}
         self.config["gateway"]["access_log"] = {"file": str(self.access_log_file)}
-        self._write(yaml.safe_dump(self.config, sort_keys=False))
+        self._write(self._text() + more)
         self._http = httpx.Client(base_url=f"http://127.0.0.1:{self._control}", timeout=10)
         self._environment = os.environ | (secrets or {})
         self._weir = self._envoy = None
         try:
             self.restart_control_plane()
-            bootstrap = self.logs / "envoy.yaml"
+            self.bootstrap = self.logs / "envoy.yaml"
             xds = f"127.0.0.1:{self._xds}"
-            bootstrap.write_text(weir("bootstrap", "--xds", xds, "--admin-port", self._admin).stdout)
-            self._envoy = Envoy(bootstrap, self.logs, self._admin, self.port)
+            self.bootstrap.write_text(weir("bootstrap", "--xds", xds, "--admin-port", self._admin).stdout)
+            self.start_envoy()
+            self.wait_until_ready()
         except Exception:
             self.stop()
             raise
@@ -66,7 +71,17 @@ class Gateway:
         command = [built("WEIR_BIN", "weir"), "serve", "--config", self.file, "--modules", self.modules]
         command += ["--xds", f"127.0.0.1:{self._xds}", "--admin", f"127.0.0.1:{self._control}"]
         self._weir = Process("weir", command, self.logs, self._environment)
-        self._weir.wait_until(lambda: self._http.get("/readyz").status_code == 200, "is ready")
+        self._weir.wait_until(lambda: self._http.get("/readyz").status_code == 200, "is ready", 60)
+
+    def start_envoy(self):
+        """Starts Envoy, again if it runs already, and waits for nothing."""
+        if self._envoy:
+            self._envoy.stop()
+        self._envoy = Envoy(self.bootstrap, self.logs, self._admin, self.port, wait=False)
+
+    def wait_until_ready(self):
+        """Waits until Envoy serves."""
+        self._envoy.wait_until_ready()
 
     def stop_control_plane(self):
         """Ends `weir serve`; Envoy runs on."""
@@ -84,14 +99,33 @@ class Gateway:
         """What the control plane says about itself and the Envoys."""
         return self._http.get("/v1/status").raise_for_status().json()
 
+    def snapshots(self):
+        """What the control plane has served last, the newest first."""
+        return self._http.get("/v1/snapshots").raise_for_status().json()["snapshots"]
+
+    def restore(self, version, **headers):
+        """Asks for an earlier snapshot; returns the answer."""
+        return self._http.post(f"/v1/snapshots/{version}/restore", headers=headers)
+
     def edit_config(self, change, wait=True):
         """Changes the file; waits until the control plane has it and, with `wait`, until Envoy runs it."""
         before = self.status()["version"]
-        change(self.config)
-        self._write(yaml.safe_dump(self.config, sort_keys=False))
+        self.write_config(change)
         until(lambda: self.status()["version"] != before, "the control plane takes the new file")
         if wait:
             self.wait_until_in_sync()
+
+    def edit_text(self, change):
+        """Like `edit_config`, for the file as text."""
+        before = self.status()["version"]
+        self._write(change(self.file.read_text()))
+        until(lambda: self.status()["version"] != before, "the control plane takes the new file", 60)
+        self.wait_until_in_sync()
+
+    def write_config(self, change):
+        """Changes the file, and waits for nothing. Returns when the change was there to be read."""
+        change(self.config)
+        return self._write(self._text())
 
     def break_config(self, text):
         """Writes a file that must be refused, and waits until it is; returns the reason."""
@@ -99,9 +133,14 @@ class Gateway:
         until(lambda: self.status()["config"]["state"] == "refused", "the control plane refuses the file")
         return self.status()["config"]["error"]
 
+    def drain(self, *arguments):
+        """Starts `weir drain` on the Envoy."""
+        command = [built("WEIR_BIN", "weir"), "drain", "--admin", f"127.0.0.1:{self._admin}", *arguments]
+        return Process("drain", command, self.logs)
+
     def mend_config(self):
         """Writes back the last good file, and waits until it is taken."""
-        self._write(yaml.safe_dump(self.config, sort_keys=False))
+        self._write(self._text())
         until(lambda: self.status()["config"]["state"] == "running", "the control plane takes the good file")
 
     def wait_until_in_sync(self):
@@ -110,9 +149,10 @@ class Gateway:
         def in_sync():
             status = self.status()
             nodes = connected(status)
-            return (
-                nodes and all(node["version"] == status["version"] for node in nodes) and not refused(nodes)
-            )
+            # One that has just come back has everything it asked for before it has asked for everything.
+            complete = all(ASKED_BY_ALL <= node["types"].keys() for node in nodes)
+            current = all(node["version"] == status["version"] for node in nodes)
+            return nodes and complete and current and not refused(nodes)
 
         until(in_sync, "Envoy acknowledges the configuration")
 
@@ -120,11 +160,19 @@ class Gateway:
         """Waits until the Envoy has refused something; returns what: its kind, resource and reason."""
         return until(lambda: refused(connected(self.status())), "Envoy's refusal is reported")
 
+    def _text(self):
+        return yaml.dump(self.config, Dumper=yaml.CSafeDumper, sort_keys=False)
+
     def _write(self, text):
-        """Replaces the file at once, as an editor does."""
-        draft = self.file.with_suffix(".draft")
+        return self.replace(self.file, text)
+
+    @staticmethod
+    def replace(file, text):
+        """Replaces a file at once, as an editor does. Returns when it was there to be read."""
+        draft = file.with_suffix(".draft")
         draft.write_text(text)
-        draft.replace(self.file)
+        draft.replace(file)
+        return time.monotonic()
 
     # What Envoy and the control plane wrote.
 
@@ -133,6 +181,13 @@ class Gateway:
 
     def prometheus(self):
         return self._envoy.prometheus()
+    def is_ready(self):
+        """Whether Envoy says that it may be given requests."""
+        return self._envoy.is_ready()
+
+    def envoy_ends(self, seconds=10):
+        """Waits until Envoy has ended by itself; returns its exit code."""
+        return self._envoy.process.ends_with(seconds)
 
     def filter_failures(self):
         return self._envoy.filter_failures()
@@ -158,6 +213,10 @@ class Gateway:
             self._envoy.stop()
         self.stop_control_plane()
         self._http.close()
+
+
+# Kinds of resources that every Envoy of a gateway asks for.
+ASKED_BY_ALL = {"clusters", "listeners", "routes", "extensions"}
 
 
 def connected(status):

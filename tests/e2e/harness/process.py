@@ -112,6 +112,10 @@ class Process:
         if state == "ended":
             raise RuntimeError(f"{self.name} ended with {self._child.returncode}\n{self.tail()}")
 
+    def ends_with(self, seconds=10):
+        """Waits until the program has ended by itself; returns its exit code."""
+        return self._child.wait(seconds)
+
     def text(self):
         return self.out.read_text(errors="replace") + self.err.read_text(errors="replace")
 

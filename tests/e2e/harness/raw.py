@@ -111,11 +111,11 @@ def request(port, method="POST", path="/v1/chat/completions", headers=(), body=b
         return connection.answer()
 
 
-def request_h2(port, path, headers, body, trailers=None):
+def request_h2(port, path, headers, body, trailers=None, authority="gateway.test"):
     """One POST over HTTP/2 without TLS, by prior knowledge."""
     config = h2.config.H2Configuration(client_side=True, header_encoding="utf-8")
     protocol = h2.connection.H2Connection(config)
-    pseudo = [(":method", "POST"), (":path", path), (":scheme", "http"), (":authority", "gateway.test")]
+    pseudo = [(":method", "POST"), (":path", path), (":scheme", "http"), (":authority", authority)]
     status, received, content = None, {}, b""
     with socket.create_connection(("127.0.0.1", port), timeout=15) as transport:
         protocol.initiate_connection()

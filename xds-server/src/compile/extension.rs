@@ -4,10 +4,15 @@ use std::{num::NonZeroU32, path::Path};
 
 use serde::Serialize;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use weir_schema::{auth, router};
 
 use super::{CompileError, Routes, ads, typed, with};
-use crate::model::{Gateway, Key};
+use crate::{
+    bootstrap,
+    lookup::{self, KeyTable},
+    model::Parts,
+};
 
 /// The resource that has the `auth` filter.
 pub(super) const AUTH: &str = "weir.auth";
@@ -25,38 +30,79 @@ pub(super) fn place(name: &str) -> Value {
     json!({"name": name, "config_discovery": {"config_source": source, "type_urls": type_urls}})
 }
 
-pub(super) fn auth(keys: &[Key], module: &Path) -> Result<Value, CompileError> {
-    let keys = keys.iter().map(|key| auth::Key {
-        id: key.id.clone(),
-        sha256: key.sha256.clone(),
-        consumer: key.consumer.clone().unwrap_or_else(|| key.id.clone()),
-        domain: weir_schema::Name::default_domain(),
-        models: key.models.clone(),
-        expires_at: key.expires_at,
-        disabled: key.disabled,
-    });
+pub(super) fn auth(parts: &Parts, module: &Path) -> Result<Value, CompileError> {
+    let keys: Vec<auth::Key> = keys(parts).collect();
+    let (keys, lookup) =
+        if is_looked_up(parts) { (Vec::new(), Some(key_lookup(&keys)?)) } else { (keys, None) };
+    let domains = parts
+        .domains
+        .iter()
+        .map(|domain| auth::Domain { name: domain.name.clone(), hosts: domain.hosts.clone() });
     let config = auth::Config {
-        keys: keys.collect(),
-        lookup: None,
+        keys,
+        domains: domains.collect(),
+        lookup,
         model_check: auth::ModelCheck::Router,
         held_body_bytes: HELD_BODY_BYTES,
     };
     plugin("auth", AUTH, module, &config)
 }
 
-pub(super) fn router(gateway: &Gateway, routes: &Routes<'_>, module: &Path) -> Result<Value, CompileError> {
+/// Every key with what it allows.
+fn keys(parts: &Parts) -> impl Iterator<Item = auth::Key> {
+    parts.keys_with_domains().map(|(key, domain)| auth::Key {
+        id: key.id.clone(),
+        sha256: key.sha256.clone(),
+        consumer: key.consumer.clone().unwrap_or_else(|| key.id.clone()),
+        domain,
+        models: key.models.clone(),
+        expires_at: key.expires_at,
+        disabled: key.disabled,
+    })
+}
+
+/// Whether there are more keys than a filter's configuration should carry: every worker parses all of it.
+fn is_looked_up(parts: &Parts) -> bool {
+    parts.keys.len() > usize::try_from(parts.gateway.inline_keys).unwrap_or(usize::MAX)
+}
+
+/// The keys that the filter looks up, if it does not carry them.
+pub(super) fn looked_up(parts: &Parts) -> KeyTable {
+    if is_looked_up(parts) { KeyTable::of(keys(parts)) } else { KeyTable::default() }
+}
+
+fn key_lookup(keys: &[auth::Key]) -> Result<auth::Lookup, CompileError> {
+    let refused = |problem| CompileError::Config { filter: "auth", problem };
+    let digest: [u8; 32] = Sha256::digest(serde_json::to_vec(keys).map_err(refused)?).into();
+    let [a, b, c, d, e, f, g, h, ..] = digest;
+    let lookup = json!({
+        "cluster": bootstrap::CLUSTER,
+        "path": lookup::PATH,
+        "cache_slots": keys.len().max(LEAST_CACHE_SLOTS),
+        "epoch": u64::from_le_bytes([a, b, c, d, e, f, g, h]),
+    });
+    serde_json::from_value(lookup).map_err(refused)
+}
+
+pub(super) fn router(parts: &Parts, routes: &Routes<'_>, module: &Path) -> Result<Value, CompileError> {
     let models = routes.iter().map(|(route, model)| router::Model {
         name: model.name.clone(),
+        domain: model.domain.clone(),
         route: route.clone(),
         upstream_model: model.target.model.clone().filter(|name| *name != model.name),
         owned_by: model.owned_by.clone(),
         created: 0,
     });
+    let domains = parts
+        .domains
+        .iter()
+        .map(|domain| router::Domain { name: domain.name.clone(), models: domain.models.clone() });
     let config = router::Config {
         models: models.collect(),
+        domains: domains.collect(),
         identity: router::Identity::Required,
-        body_bytes: gateway.request_body,
-        held_body_bytes: HELD_BODY_BYTES.min(gateway.request_body),
+        body_bytes: parts.gateway.request_body,
+        held_body_bytes: HELD_BODY_BYTES.min(parts.gateway.request_body),
     };
     plugin("router", ROUTER, module, &config)
 }
@@ -82,5 +128,8 @@ fn plugin(
     }});
     Ok(json!({"name": name, "typed_config": typed(WASM, wasm)}))
 }
+
+/// A cache that a key seldom loses its place in, with room for clients that try wrong ones.
+const LEAST_CACHE_SLOTS: usize = 16 * 1024;
 
 const WASM: &str = "envoy.extensions.filters.http.wasm.v3.Wasm";

@@ -1,4 +1,5 @@
-//! LDS: the one listener. It depends on `gateway` alone, so nothing else can drain its connections.
+//! LDS: the one listener. It depends on `gateway` and on which certificates there are, so nothing else can drain
+//! its connections.
 
 mod access_log;
 mod local_reply;
@@ -6,10 +7,11 @@ mod local_reply;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{GATEWAY, ads, extension, typed};
-use crate::model::Gateway;
+use super::{GATEWAY, ads, extension, typed, with};
+use crate::model::{Domain, Gateway, Parts, ServerTls};
 
-pub(super) fn listener(gateway: &Gateway) -> Value {
+pub(super) fn listener(parts: &Parts) -> Value {
+    let gateway = &parts.gateway;
     let manager = json!({
         "name": "envoy.filters.network.http_connection_manager",
         "typed_config": typed(MANAGER, connection_manager(gateway)),
@@ -18,7 +20,36 @@ pub(super) fn listener(gateway: &Gateway) -> Value {
         "name": GATEWAY,
         "address": {"socket_address": {"address": gateway.address.to_string(), "port_value": gateway.port}},
         "per_connection_buffer_limit_bytes": CONNECTION_BUFFER,
-        "filter_chains": [{"filters": [manager]}],
+        "filter_chains": [with(json!({"filters": [manager]}), tls(&parts.domains))],
+    })
+}
+
+/// The resource that has a domain's certificate. No secret of a provider has a plus in its name.
+pub(super) fn secret_name(tls: &ServerTls) -> String {
+    format!("{}+{}", tls.certificate, tls.key)
+}
+
+/// How the listener speaks TLS, if it does: Envoy picks the certificate whose names have the client's, else the
+/// first. What is in the certificates is no part of the listener.
+fn tls(domains: &[Domain]) -> Value {
+    let mut names: Vec<String> = Vec::new();
+    for name in domains.iter().filter_map(|domain| domain.tls.as_ref()).map(secret_name) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    if names.is_empty() {
+        return json!({});
+    }
+    let certificates = names.iter().map(|name| json!({"name": name, "sds_config": ads()}));
+    let context = json!({"common_tls_context": {
+        "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
+        "alpn_protocols": ["h2", "http/1.1"],
+        "tls_certificate_sds_secret_configs": certificates.collect::<Vec<_>>(),
+    }});
+    json!({
+        "transport_socket": {"name": "envoy.transport_sockets.tls", "typed_config": typed(TLS, context)},
+        "transport_socket_connect_timeout": "10s",
     })
 }
 
@@ -61,6 +92,8 @@ fn connection_manager(gateway: &Gateway) -> Value {
         ],
     })
 }
+
+const TLS: &str = "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext";
 
 const MANAGER: &str = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 

@@ -98,5 +98,7 @@ fn options() -> Options {
         duplicate_keys: DuplicateKeyPolicy::Error,
         with_snippet: false,
         strict_booleans: true,
+        // Room for a million keys. Aliases, which could make a small file large, have limits of their own.
+        budget: serde_saphyr::budget! { max_nodes: 10_000_000, max_events: 10_000_000 },
     }
 }

@@ -70,7 +70,7 @@ fn a_known_key_says_who_is_calling_and_goes_no_further() {
             Effect::Publish(state::CONSUMER, "team".into()),
             Effect::Publish(state::KEY_ID, "all".into()),
             Effect::Publish(state::DOMAIN, "video".into()),
-            Effect::Publish(state::GRANT, "*".into()),
+            Effect::Publish(state::GRANT, "video\n*".into()),
             Effect::Count(ALLOWED, 1),
             Effect::Skip(Part::RequestBody),
         ];
@@ -138,7 +138,7 @@ fn the_router_may_check_the_model_instead() {
     let filter = filter(r#", "model_check": "router""#);
     let (flow, effects) = head(&Bench::default(), &mut filter.stream(StreamId(1)), "wk-some", false);
     assert_eq!(flow, Flow::Continue);
-    assert!(effects.contains(&Effect::Publish(state::GRANT, "index\ngpt-*".into())));
+    assert!(effects.contains(&Effect::Publish(state::GRANT, "default\nindex\ngpt-*".into())));
 }
 
 #[test]
@@ -171,6 +171,21 @@ fn a_key_is_looked_up_once_for_all_who_wait_and_then_remembered() {
     let later = bench.at(UnixTime::from_seconds(160));
     let (flow, effects) = head(&later, &mut filter.stream(StreamId(4)), "wk-new", true);
     assert_eq!((flow, calls(&effects).len()), (Flow::Wait, 1));
+}
+
+#[test]
+fn what_was_found_under_other_keys_is_not_believed() {
+    let bench = Bench::default().at(UnixTime::from_seconds(100));
+    let in_epoch = |epoch: u64| filter(&format!(r#", "lookup": {{"cluster": "weir", "epoch": {epoch}}}"#));
+    let before = in_epoch(u64::MAX);
+    head(&bench, &mut before.stream(StreamId(1)), "wk-new", true);
+    let body = br#"{"id": "new", "consumer": "team"}"#;
+    let answer = Answer { status: 200, head: &Head::from_fields(Vec::new(), false), body };
+    bench.run(|cx| before.on_call_done(cx, CallId(1), Ok(answer)));
+    for (filter, lookups) in [(before, 0), (in_epoch(7), 1)] {
+        let (_, effects) = head(&bench, &mut filter.stream(StreamId(2)), "wk-new", true);
+        assert_eq!(calls(&effects).len(), lookups);
+    }
 }
 
 #[test]
@@ -225,6 +240,71 @@ fn lookups_under_way_are_bounded() {
         .map(|number| head(&bench, &mut filter.stream(StreamId(number)), &format!("wk-{number}"), true).0);
     let refused = flows.filter(|flow| status(flow) == Some(503)).count();
     assert_eq!(refused, 300 - 256);
+}
+
+const DOMAINS: &str = r#", "domains": [
+    {"name": "video", "hosts": ["ai.video.example"]},
+    {"name": "default", "hosts": ["*.example"]}
+]"#;
+
+/// A request to a host, with a key.
+fn at_host(bench: &Bench, stream: &mut AuthStream, host: &str, key: &str) -> (Flow, Vec<Effect>) {
+    let fields = [(":authority", host), ("x-forwarded-host", "ai.video.example"), ("x-api-key", key)];
+    bench.run(|cx| stream.on_request_head(cx, &Head::new(&fields, true)))
+}
+
+#[test]
+fn a_key_works_on_the_hosts_of_its_domain_only() {
+    let filter = filter(DOMAINS);
+    let ask = |host, key| {
+        let bench = Bench::default().at(NEW_YEAR);
+        at_host(&bench, &mut filter.stream(StreamId(1)), host, key)
+    };
+    for (host, key) in [("AI.video.example:443", "wk-all"), ("ai.other.example", "wk-some")] {
+        assert_eq!(ask(host, key).0, Flow::Continue, "{host} {key}");
+    }
+    let unknown = ask("ai.video.example", "wk-unknown");
+    assert_eq!(status(&unknown.0), Some(401));
+    // Not even that such a key has expired is told elsewhere.
+    for (host, key) in
+        [("ai.other.example", "wk-all"), ("ai.video.example", "wk-some"), ("ai.video.example", "wk-old")]
+    {
+        assert_eq!(ask(host, key), unknown, "{host} {key}");
+    }
+    assert!(text(&ask("ai.other.example", "wk-old").0).contains("key_expired"));
+}
+
+#[test]
+fn a_host_of_no_domain_is_refused_before_its_key_is_looked_at() {
+    let filter = filter(&format!("{DOMAINS}{LOOKUP}"));
+    for (host, key) in
+        [("ai.video.test", "wk-all"), ("example", "wk-unknown"), ("", ""), ("a,b.example", "wk-some")]
+    {
+        let (flow, effects) = at_host(&Bench::default(), &mut filter.stream(StreamId(1)), host, key);
+        assert_eq!((status(&flow), effects), (Some(421), vec![Effect::Count(UNKNOWN_HOST, 1)]), "{host}");
+        assert!(text(&flow).contains("\"unknown_host\""));
+    }
+}
+
+#[test]
+fn a_looked_up_key_works_on_its_domain_only() {
+    let filter = filter(&format!("{DOMAINS}{LOOKUP}"));
+    let bench = Bench::default().at(UnixTime::from_seconds(100));
+    let (mut home, mut abroad) = (filter.stream(StreamId(1)), filter.stream(StreamId(2)));
+    assert_eq!(at_host(&bench, &mut abroad, "ai.other.example", "wk-new").0, Flow::Wait);
+    assert_eq!(at_host(&bench, &mut home, "ai.video.example", "wk-new").0, Flow::Wait);
+    let body = br#"{"id": "new", "consumer": "later", "domain": "video"}"#;
+    let answer = Answer { status: 200, head: &Head::from_fields(Vec::new(), false), body };
+    bench.run(|cx| filter.on_call_done(cx, CallId(1), Ok(answer)));
+    assert_eq!(bench.run(|cx| home.on_wake(cx)).0, Flow::Continue);
+    assert_eq!(status(&bench.run(|cx| abroad.on_wake(cx)).0), Some(401));
+    // The verdict is kept for both.
+    assert_eq!(
+        at_host(&bench, &mut filter.stream(StreamId(3)), "ai.video.example", "wk-new").0,
+        Flow::Continue
+    );
+    let (flow, _) = at_host(&bench, &mut filter.stream(StreamId(4)), "ai.other.example", "wk-new");
+    assert_eq!(status(&flow), Some(401));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use core::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{KeyHash, ModelPattern, Name, Timestamp};
+use crate::{HostPattern, KeyHash, ModelPattern, Name, Timestamp};
 
 /// Configuration of the `auth` filter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +14,10 @@ pub struct Config {
     /// Keys known from the start. Good for up to about 10 000; above that, use `lookup`.
     #[serde(default)]
     pub keys: Vec<Key>,
+    /// The tenants, each with its hosts. A request to a host of none of them is answered 421, and a key works on
+    /// the hosts of its own domain only. Absent: every key works on every host.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub domains: Vec<Domain>,
     /// Where to ask for a key that is not in `keys`. Absent: it is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lookup: Option<Lookup>,
@@ -24,6 +28,17 @@ pub struct Config {
     /// known. Keep it at or below the route's `request_body_buffer_limit`. Default 1 MiB.
     #[serde(default = "default_held_body_bytes")]
     pub held_body_bytes: NonZeroU32,
+}
+
+/// A tenant: the hosts on which its keys work.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Domain {
+    /// The tenant's name.
+    pub name: Name,
+    /// Its hosts. The most exact pattern of all domains decides.
+    pub hosts: Vec<HostPattern>,
 }
 
 /// One API key: whom it stands for and what it allows. Also the answer to a key lookup.
@@ -79,6 +94,10 @@ pub struct Lookup {
     /// Slots of the cache that all workers share; a newer key takes the slot of an older one. Default 16 384.
     #[serde(default = "default_cache_slots")]
     pub cache_slots: NonZeroU32,
+    /// Which state of the keys this is: what was cached under another number is not believed. Whoever answers
+    /// lookups changes it with its keys, so that a revoked key stops at once. Default 0.
+    #[serde(default)]
+    pub epoch: u64,
 }
 
 /// Who checks a request's model against the key's allow-list.

@@ -3,6 +3,7 @@
 //! The control plane writes these types as JSON, the filters read them. Keys are `snake_case`, units are
 //! part of a key's name, and an unknown key is refused. The rule of a value lives in its type.
 
+mod host;
 mod names;
 mod time;
 
@@ -10,6 +11,7 @@ pub mod auth;
 pub mod router;
 pub mod state;
 
+pub use host::{Host, HostPattern, InvalidHost};
 pub use names::{InvalidName, KeyHash, ModelName, ModelPattern, Name};
 pub use time::{InvalidTimestamp, Timestamp};
 

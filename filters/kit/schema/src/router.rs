@@ -4,7 +4,7 @@ use core::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ModelName, Name};
+use crate::{ModelName, ModelPattern, Name};
 
 /// Configuration of the `router` filter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,6 +13,9 @@ use crate::{ModelName, Name};
 pub struct Config {
     /// The models that users may ask for.
     pub models: Vec<Model>,
+    /// The tenants that `auth` tells apart, each with the models that it sees. Absent: everyone sees every model.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub domains: Vec<Domain>,
     /// Whether `auth` stands before this filter.
     #[serde(default)]
     pub identity: Identity,
@@ -32,6 +35,9 @@ pub struct Config {
 pub struct Model {
     /// What a request's `model` says.
     pub name: ModelName,
+    /// The tenant it is for; there it stands before a shared model of the same name. Absent: it is shared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<Name>,
     /// What the route table matches in [`crate::ROUTE_HEADER`].
     pub route: Name,
     /// The model's name at its upstream. Default the same name.
@@ -45,6 +51,18 @@ pub struct Model {
     pub created: u64,
 }
 
+/// A tenant, and which of the shared models it sees.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Domain {
+    /// The tenant's name.
+    pub name: Name,
+    /// Patterns of the shared models that it sees. Default all. Its own models it sees in any case.
+    #[serde(default = "any_model")]
+    pub models: Vec<ModelPattern>,
+}
+
 /// Whether the router may believe that a caller has been identified.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
@@ -55,6 +73,10 @@ pub enum Identity {
     Required,
     /// Nobody is identified; every caller may use every model.
     None,
+}
+
+fn any_model() -> Vec<ModelPattern> {
+    vec![ModelPattern::any()]
 }
 
 fn default_body_bytes() -> NonZeroU32 {

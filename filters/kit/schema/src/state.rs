@@ -2,8 +2,8 @@
 //!
 //! Envoy puts `wasm.` before each name: an access log reads `%FILTER_STATE(wasm.weir.consumer:PLAIN)%`.
 
-use crate::ModelPattern;
 use crate::names::glob;
+use crate::{ModelPattern, Name};
 
 /// Who is calling: the key's consumer. Written by `auth`.
 pub const CONSUMER: &str = "weir.consumer";
@@ -11,35 +11,38 @@ pub const CONSUMER: &str = "weir.consumer";
 pub const KEY_ID: &str = "weir.key_id";
 /// The tenant of the caller. Written by `auth`.
 pub const DOMAIN: &str = "weir.domain";
-/// Patterns of the models the caller may use, one a line; `*` alone for all. Written by `auth`.
+/// What the caller may use: its domain on the first line, then patterns of models, one a line; `*` alone for
+/// all. Written by `auth`.
 pub const GRANT: &str = "weir.grant";
 /// The model the request asks for. Written by the first filter that reads the body.
 pub const MODEL: &str = "weir.model";
 /// The model's name at the upstream. Written by `router`.
 pub const UPSTREAM_MODEL: &str = "weir.upstream_model";
 
-/// What [`GRANT`] holds: the patterns of the models a caller may use.
+/// What [`GRANT`] holds: the caller's domain and the patterns of the models it may use there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant(String);
 
 impl Grant {
-    /// The grant of these patterns.
-    pub fn of(models: &[ModelPattern]) -> Self {
-        if models.iter().any(ModelPattern::is_any) {
-            return Self::any();
+    /// The grant of these patterns on a domain.
+    pub fn of(domain: &Name, models: &[ModelPattern]) -> Self {
+        let mut text = domain.to_string();
+        let any = models.iter().find(|model| model.is_any());
+        for model in any.map_or(models, core::slice::from_ref) {
+            text.push('\n');
+            text.push_str(model.as_str());
         }
-        let lines: Vec<&str> = models.iter().map(ModelPattern::as_str).collect();
-        Self(lines.join("\n"))
+        Self(text)
     }
 
-    /// The grant that covers every model.
+    /// The grant that covers every model of the one domain there is.
     pub fn any() -> Self {
-        Self(ANY.into())
+        Self::of(&Name::default_domain(), &[ModelPattern::any()])
     }
 
-    /// A grant as it was published; `None` if it is not text.
+    /// A grant as it was published; `None` if it is none.
     pub fn parse(bytes: Vec<u8>) -> Option<Self> {
-        String::from_utf8(bytes).ok().map(Self)
+        String::from_utf8(bytes).ok().filter(|text| !text.is_empty()).map(Self)
     }
 
     /// The grant as it is published.
@@ -47,14 +50,23 @@ impl Grant {
         &self.0
     }
 
-    /// Whether every model is covered.
+    /// The tenant whose models are meant.
+    pub fn domain(&self) -> &str {
+        self.0.lines().next().unwrap_or_default()
+    }
+
+    /// Whether every model of the domain is covered.
     pub fn is_any(&self) -> bool {
-        self.0 == ANY
+        self.patterns().eq([ANY])
     }
 
     /// Whether `model` is covered.
     pub fn allows(&self, model: &str) -> bool {
-        self.is_any() || self.0.lines().any(|pattern| glob(pattern, model))
+        self.patterns().any(|pattern| glob(pattern, model))
+    }
+
+    fn patterns(&self) -> impl Iterator<Item = &str> {
+        self.0.lines().skip(1)
     }
 }
 
@@ -64,14 +76,27 @@ const ANY: &str = "*";
 mod tests {
     use super::*;
 
+    fn grant(models: &[&str]) -> Grant {
+        let patterns: Vec<_> =
+            models.iter().map(|text| ModelPattern::try_from((*text).to_owned()).unwrap()).collect();
+        Grant::of(&Name::try_from("video".to_owned()).unwrap(), &patterns)
+    }
+
     #[test]
     fn a_grant_allows_what_one_of_its_patterns_matches() {
-        let pattern = |text: &str| ModelPattern::try_from(text.to_owned()).unwrap();
-        let grant = Grant::of(&[pattern("index"), pattern("gpt-*")]);
-        assert_eq!(Grant::parse(grant.as_str().into()), Some(grant.clone()));
-        assert!(grant.allows("index") && grant.allows("gpt-4o"));
-        assert!(!grant.allows("index-2") && !grant.allows("index\ngpt-4o") && !grant.is_any());
-        assert!(Grant::of(&[pattern("a"), pattern("*")]).is_any());
-        assert!(!Grant::of(&[]).allows("index"));
+        let some = grant(&["index", "gpt-*"]);
+        assert_eq!(some.as_str(), "video\nindex\ngpt-*");
+        assert_eq!(Grant::parse(some.as_str().into()), Some(some.clone()));
+        assert!(some.allows("index") && some.allows("gpt-4o"));
+        assert!(!some.allows("index-2") && !some.allows("index\ngpt-4o") && !some.is_any());
+        assert!(grant(&["a", "*"]).is_any() && grant(&["*"]).allows("anything"));
+    }
+
+    #[test]
+    fn a_domain_is_no_pattern() {
+        assert_eq!((grant(&["index"]).domain(), Grant::any().domain()), ("video", "default"));
+        assert!(!grant(&["index"]).allows("video") && !grant(&[]).allows("video"));
+        assert_eq!(grant(&[]).domain(), "video");
+        assert_eq!(Grant::parse(Vec::new()), None);
     }
 }

@@ -22,7 +22,7 @@ struct Request {
 impl Request {
     fn new() -> Self {
         let bench = Bench::default();
-        bench.state.borrow_mut().insert(state::GRANT.into(), b"index\nQwen/*\nabsent".to_vec());
+        bench.state.borrow_mut().insert(state::GRANT.into(), b"default\nindex\nQwen/*\nabsent".to_vec());
         let filter = Rc::new(Router::new(serde_json::from_str(CONFIG).unwrap()).unwrap());
         Self { bench, stream: filter.stream(StreamId(1)) }
     }
@@ -172,9 +172,94 @@ fn a_forged_route_is_removed() {
     assert!(effects.contains(&Effect::RemoveHeader(Side::Request, ROUTE_HEADER.into())), "{effects:?}");
 }
 
+const TENANTS: &str = r#"{
+    "domains": [{"name": "video"}, {"name": "finance", "models": ["small", "open-*"]}],
+    "models": [
+        {"name": "index", "route": "index"},
+        {"name": "index", "route": "video//index", "domain": "video", "owned_by": "video"},
+        {"name": "small", "route": "small"},
+        {"name": "open-1", "route": "open-1"},
+        {"name": "ledger", "route": "finance//ledger", "domain": "finance"}
+    ]
+}"#;
+
+/// A request of a caller of this domain.
+fn of_tenant(domain: &str, patterns: &str) -> Request {
+    let bench = Bench::default();
+    bench.state.borrow_mut().insert(state::GRANT.into(), format!("{domain}\n{patterns}").into_bytes());
+    let filter = Rc::new(Router::new(serde_json::from_str(TENANTS).unwrap()).unwrap());
+    Request { bench, stream: filter.stream(StreamId(1)) }
+}
+
 #[test]
-fn two_models_of_one_name_are_refused() {
-    let config = r#"{"models": [{"name": "a", "route": "a"}, {"name": "a", "route": "b"}]}"#;
-    let error = Router::new(serde_json::from_str(config).unwrap()).unwrap_err();
-    assert_eq!(error.field, "models[1].name");
+fn a_domains_own_model_stands_before_the_shared_one_and_no_other_domain_sees_it() {
+    for (domain, model, route) in [
+        ("video", "index", Some("video//index")),
+        ("video", "small", Some("small")),
+        ("video", "ledger", None),
+        ("finance", "index", None),
+        ("finance", "small", Some("small")),
+        ("finance", "open-1", Some("open-1")),
+        ("finance", "ledger", Some("finance//ledger")),
+        ("finance", "finance//ledger", None),
+        ("video", "finance//ledger", None),
+    ] {
+        let mut request = of_tenant(domain, "*");
+        request.head("POST", "/v1/chat/completions", &[]);
+        let (flow, effects) = request.body(&format!(r#"{{"model":"{model}"}}"#), true);
+        let sent = effects.iter().find_map(|effect| match effect {
+            Effect::SetHeader(Side::Request, name, value) if name == ROUTE_HEADER => Some(value.as_str()),
+            _ => None,
+        });
+        assert_eq!(sent, route, "{domain} {model}");
+        if route.is_none() {
+            assert_eq!(answer(&flow).0, 404);
+        }
+    }
+}
+
+#[test]
+fn a_listing_has_the_models_of_its_domain_once_each() {
+    for (domain, patterns, models) in [
+        ("video", "*", vec!["index", "small", "open-1"]),
+        ("finance", "*", vec!["small", "open-1", "ledger"]),
+        ("finance", "small\nindex\nledger", vec!["small", "ledger"]),
+    ] {
+        let (_, body) = answer(&of_tenant(domain, patterns).head("GET", "/v1/models", &[]).0);
+        let ids: Vec<_> =
+            body.split(r#"{"id":""#).skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        assert_eq!(ids, models, "{domain} {patterns}");
+        assert_eq!(body.contains(r#""owned_by":"video""#), domain == "video");
+    }
+    let hidden = answer(&of_tenant("video", "*").head("GET", "/v1/models/ledger", &[]).0);
+    let absent = answer(&of_tenant("video", "*").head("GET", "/v1/models/absent", &[]).0);
+    assert_eq!(hidden, (404, absent.1.replace("absent", "ledger")));
+}
+
+#[test]
+fn a_domain_that_is_unknown_here_is_a_fault() {
+    for grant in ["elsewhere\n*", "default\n*", "*", ""] {
+        let mut request = of_tenant("video", "*");
+        request.bench.state.borrow_mut().insert(state::GRANT.into(), grant.into());
+        let (flow, effects) = request.head("GET", "/v1/models", &[]);
+        assert_eq!((answer(&flow).0, effects), (503, vec![Effect::Count(UNIDENTIFIED, 1)]), "{grant}");
+    }
+}
+
+#[test]
+fn a_configuration_that_contradicts_itself_is_refused() {
+    for (config, field) in [
+        (r#"{"models": [{"name": "a", "route": "a"}, {"name": "a", "route": "b"}]}"#, "models[1].name"),
+        (r#"{"models": [{"name": "a", "route": "a", "domain": "x"}]}"#, "models[0].domain"),
+        (r#"{"models": [], "domains": [{"name": "x"}, {"name": "x"}]}"#, "domains[1].name"),
+        (r#"{"models": [], "domains": [{"name": "x"}], "identity": "none"}"#, "domains"),
+        (
+            r#"{"domains": [{"name": "x"}],
+                "models": [{"name": "a", "route": "a", "domain": "x"}, {"name": "a", "route": "b", "domain": "x"}]}"#,
+            "models[1].name",
+        ),
+    ] {
+        let error = Router::new(serde_json::from_str(config).unwrap()).unwrap_err();
+        assert_eq!(error.field, field);
+    }
 }

@@ -1,0 +1,68 @@
+//! Keys that Envoys look up one by one, where there are too many to send them all.
+
+use std::{collections::HashMap, fmt, sync::Arc};
+
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde_json::json;
+use tokio::sync::watch;
+use weir_schema::{KeyHash, auth::Key};
+
+use crate::encode::Encoded;
+
+/// Keys by the hash of each of their secrets.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct KeyTable(HashMap<KeyHash, Arc<Key>>);
+
+impl KeyTable {
+    /// A table of these keys.
+    pub fn of(keys: impl Iterator<Item = Key>) -> Self {
+        let mut table = HashMap::new();
+        for mut key in keys {
+            let hashes = std::mem::take(&mut key.sha256);
+            let key = Arc::new(key);
+            table.extend(hashes.into_iter().map(|hash| (hash, Arc::clone(&key))));
+        }
+        Self(table)
+    }
+
+    /// The key with this secret.
+    pub fn find(&self, hash: &KeyHash) -> Option<&Key> {
+        self.0.get(hash).map(Arc::as_ref)
+    }
+}
+
+impl fmt::Debug for KeyTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyTable({} secrets)", self.0.len())
+    }
+}
+
+/// `GET /v1/key-lookup/{sha256}`: 200 with what the key allows, or 404. It is served where Envoys connect.
+pub fn router(snapshots: watch::Receiver<Arc<Encoded>>) -> Router {
+    Router::new().route(&format!("{PATH}/{{sha256}}"), get(find)).with_state(snapshots)
+}
+
+async fn find(
+    State(snapshots): State<watch::Receiver<Arc<Encoded>>>,
+    Path(sha256): Path<String>,
+) -> Response {
+    let snapshot = Arc::clone(&snapshots.borrow());
+    if snapshot.version().is_none() {
+        // Nothing is known yet, so nothing is known to be absent.
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
+    let hash = KeyHash::try_from(sha256).ok();
+    match hash.and_then(|hash| snapshot.keys().find(&hash)) {
+        Some(key) => Json(key).into_response(),
+        None => (StatusCode::NOT_FOUND, Json(json!({"error": "no key has this secret"}))).into_response(),
+    }
+}
+
+/// Where keys are looked up.
+pub const PATH: &str = "/v1/key-lookup";
