@@ -217,17 +217,6 @@ impl Parts {
         }
     }
 
-    /// The section that says where a service is looked up, if it is missing.
-    fn missing_registry(&self, service: &Service) -> Option<&'static str> {
-        let Registries { bilibili, consul, nacos, .. } = &self.registries;
-        match service {
-            Service::Bilibili { .. } => bilibili.is_none().then_some("discovery.bilibili"),
-            Service::Consul { .. } => consul.is_none().then_some("discovery.consul"),
-            Service::Nacos { .. } => nacos.is_none().then_some("discovery.nacos"),
-            Service::Kubernetes { .. } | Service::File { .. } => None,
-        }
-    }
-
     fn check_provider(&self, provider: &Provider) -> Result<(), ModelError> {
         let refuse = |field: &str, problem| {
             Err(ModelError { at: format!("providers.{}.{field}", provider.name), problem })
@@ -238,7 +227,8 @@ impl Parts {
         if provider.upstream.is_tls() && provider.http2 {
             return refuse("http2", Problem::Http2OverTls);
         }
-        if let Some(section) = provider.upstream.service().and_then(|service| self.missing_registry(service))
+        if let Some(section) =
+            provider.upstream.service().and_then(|service| self.registries.missing(service))
         {
             return refuse("upstream", Problem::NoRegistry(section));
         }

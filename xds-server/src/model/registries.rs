@@ -7,6 +7,8 @@ use std::{
 
 use weir_schema::Name;
 
+use super::Service;
+
 /// The registries that services are looked up in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registries {
@@ -68,6 +70,16 @@ pub struct Kubernetes {
 }
 
 impl Registries {
+    /// The key that would say where a service is looked up, if it is missing.
+    pub(super) fn missing(&self, service: &Service) -> Option<&'static str> {
+        match service {
+            Service::Bilibili { .. } => self.bilibili.is_none().then_some("discovery.bilibili"),
+            Service::Consul { .. } => self.consul.is_none().then_some("discovery.consul"),
+            Service::Nacos { .. } => self.nacos.is_none().then_some("discovery.nacos"),
+            Service::Kubernetes { .. } | Service::File { .. } => None,
+        }
+    }
+
     /// The files that are read, each with the key that names it.
     pub(super) fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
         let Self { bilibili, consul, nacos, kubernetes, .. } = self;
