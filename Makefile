@@ -97,9 +97,8 @@ binaries: tools
 	cargo build --quiet -p weir-xds-server -p weir-sim-upstream
 
 bench: setup wasm wasm-counted ## Measures the filters beside bare Envoy, in one run
-	cargo build --quiet --release -p weir-xds-server -p weir-sim-upstream
-	WEIR_BIN=$(CARGO_TARGET_DIR)/release/weir SIM_BIN=$(CARGO_TARGET_DIR)/release/sim-upstream \
-		$(PYTHON) tests/bench/bench.py
+	cargo build --quiet --release -p weir-sim-upstream
+	SIM_BIN=$(CARGO_TARGET_DIR)/release/sim-upstream $(PYTHON) tests/bench/bench.py
 
 fuzz: ## Fuzzes each target for a minute (needs a nightly toolchain and cargo-fuzz)
 	@for target in scan sse; do \

@@ -26,7 +26,6 @@ from harness.sim import Sim  # noqa: E402
 
 KEY = "wk-docs-all"
 BODY = json.dumps({"model": "docs-small", "messages": [{"role": "user", "content": "hello"}]})
-STREAM = json.dumps({"model": "docs-small", "stream": True, "max_tokens": 2000, "messages": [{"role": "user", "content": "hi"}]})
 SECONDS, ROUNDS, CONNECTIONS = 4, 5, 4
 CHAINS = {"bare Envoy": [], "auth": ["auth"], "auth, router": ["auth", "router"]}
 
@@ -94,23 +93,23 @@ class Gateway:
         return pages * os.sysconf("SC_PAGESIZE") / 2**20
 
 
-def load(gateway, folder, body):
+def load(gateway, folder):
     """Requests a second, and CPU microseconds of Envoy for each."""
     script = folder / "post.lua"
     script.write_text(
-        f"wrk.method, wrk.body = 'POST', [==[{body}]==]\n"
+        f"wrk.method, wrk.body = 'POST', [==[{BODY}]==]\n"
         f"wrk.headers['authorization'] = 'Bearer {KEY}'\nwrk.headers['content-type'] = 'application/json'\n"
-        "done = function(s) io.write(string.format('%d %d %d %d\\n', s.requests, s.duration, s.errors.status, s.bytes)) end\n"
+        "done = function(s) io.write(string.format('%d %d %d\\n', s.requests, s.duration, s.errors.status)) end\n"
     )
     before = gateway.cpu_seconds()
     url = f"http://127.0.0.1:{gateway.port}/v1/chat/completions"
     command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}", "-s", str(script), url]
     out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    requests, micros, errors, size = map(int, out.splitlines()[-1].split())
+    requests, micros, errors = map(int, out.splitlines()[-1].split())
     if errors or not requests:
         sys.exit(f"bench: {errors} of {requests} requests failed")
     used = gateway.cpu_seconds() - before
-    return requests / micros * 1e6, used / requests * 1e6, size / micros
+    return requests / micros * 1e6, used / requests * 1e6
 
 
 def host_calls(folder, upstream):
@@ -140,13 +139,11 @@ def measure(folder):
     for name, file in json.loads((modules_dir() / "modules.json").read_text()).items():
         print(f"  {name:8} {(modules_dir() / file).stat().st_size / 1024:5.0f} KiB")
     # Rounds are interleaved, so that what else the machine does falls on all chains alike.
-    small = {chain: [] for chain in CHAINS}
-    streams = {chain: [] for chain in CHAINS}
+    loads = {chain: [] for chain in CHAINS}
     for _ in range(ROUNDS):
         for chain, gateway in gateways.items():
-            small[chain].append(load(gateway, folder, BODY))
-            streams[chain].append(load(gateway, folder, STREAM))
-    report(gateways, small, streams)
+            loads[chain].append(load(gateway, folder))
+    report(gateways, loads)
     counted = folder / "counted"
     counted.mkdir()
     auth, router = host_calls(counted, sim.port)
@@ -156,26 +153,20 @@ def measure(folder):
     sim.stop()
 
 
-def report(gateways, small, streams):
-    middle = {
-        chain: [statistics.median(column) for column in zip(*small[chain])]
-        + [statistics.median(column) for column in zip(*streams[chain])]
-        for chain in gateways
-    }
+def report(gateways, loads):
+    middle = {chain: [statistics.median(column) for column in zip(*loads[chain])] for chain in gateways}
     bare = middle["bare Envoy"]
     print(f"\nMedian of {ROUNDS} rounds of {SECONDS} s, {CONNECTIONS} connections, one worker:\n")
-    head = ("chain", "req/s", "ratio", "CPU µs/req", "ratio", "SSE MB/s", "ratio", "RSS MiB", "start s")
+    head = ("chain", "req/s", "ratio", "CPU µs/req", "ratio", "RSS MiB", "start s")
     print("| " + " | ".join(head) + " |\n|" + "---|" * len(head))
     for chain, gateway in gateways.items():
-        rate, cpu, _, _, _, bytes_per_us = middle[chain]
+        rate, cpu = middle[chain]
         row = (
             chain,
             f"{rate:.0f}",
             f"{rate / bare[0]:.2f}",
             f"{cpu:.0f}",
             f"{cpu / bare[1]:.2f}",
-            f"{bytes_per_us:.1f}",
-            f"{bytes_per_us / bare[5]:.2f}",
             f"{gateway.rss_mib():.0f}",
             f"{gateway.cold_start:.1f}",
         )

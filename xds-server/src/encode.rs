@@ -12,7 +12,7 @@ use serde::de::{DeserializeSeed, IntoDeserializer};
 use serde_json::Value;
 
 use crate::{
-    lookup::KeyTable,
+    key_table::KeyTable,
     secret::Secret,
     snapshot::{Kind, Resource, Snapshot, Version},
 };

@@ -19,6 +19,7 @@ pub mod drain;
 pub mod encode;
 pub mod file;
 pub mod history;
+pub mod key_table;
 pub mod keys;
 pub mod load;
 pub mod lookup;

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::lookup::KeyTable;
+use crate::key_table::KeyTable;
 use crate::secret::{REDACTED, Secret};
 
 /// Every resource of one state of the gateway. It can be shown to anyone: secrets are beside their resources.

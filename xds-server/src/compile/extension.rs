@@ -8,11 +8,7 @@ use sha2::{Digest, Sha256};
 use weir_schema::{auth, router};
 
 use super::{CompileError, Routes, ads, typed, with};
-use crate::{
-    bootstrap,
-    lookup::{self, KeyTable},
-    model::Parts,
-};
+use crate::{bootstrap, key_table::KeyTable, lookup, model::Parts};
 
 /// The resource that has the `auth` filter.
 pub(super) const AUTH: &str = "weir.auth";
