@@ -1,28 +1,66 @@
 //! The HTTP side of the control plane.
 
+mod error;
+mod objects;
+pub mod openapi;
+mod request;
+
 use std::sync::Arc;
 
-use axum::{Json, Router, extract::State, http::StatusCode, routing::get};
+use axum::{
+    Json, Router,
+    extract::State,
+    http::StatusCode,
+    routing::{get, post},
+};
+use serde_json::Value;
 
-use crate::status::{Report, Status};
+use crate::{
+    registry::Registry,
+    status::{Report, Status},
+    store::Tokens,
+};
 
-/// `GET /healthz`, `GET /readyz` and `GET /v1/status`.
-pub fn router(status: Arc<Status>) -> Router {
+use error::ApiError;
+
+/// What the HTTP side is over.
+#[derive(Debug)]
+pub struct Admin {
+    /// How everything is.
+    pub status: Arc<Status>,
+    /// The configuration.
+    pub registry: Arc<Registry>,
+    /// Who may see and change it, by the hash of the token. None: nobody, as there is no store.
+    pub tokens: Option<Tokens>,
+}
+
+/// Health, status, the objects, and the document that describes them.
+pub fn router(admin: Admin) -> Router {
+    let objects = get(objects::get).put(objects::put).delete(objects::delete);
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
+        .route("/openapi.json", get(document))
         .route("/v1/status", get(report))
-        .with_state(status)
+        .route("/v1/{kind}", get(objects::list).post(objects::create))
+        .route("/v1/{kind}/{*name}", objects.merge(post(objects::act)))
+        .fallback(async || ApiError::unknown_path())
+        .method_not_allowed_fallback(async || ApiError::method_not_allowed())
+        .with_state(Arc::new(admin))
 }
 
-async fn ready(State(status): State<Arc<Status>>) -> (StatusCode, &'static str) {
-    if status.is_ready() {
+async fn ready(State(admin): State<Arc<Admin>>) -> (StatusCode, &'static str) {
+    if admin.status.is_ready() {
         (StatusCode::OK, "ready\n")
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "no configuration has been accepted yet\n")
     }
 }
 
-async fn report(State(status): State<Arc<Status>>) -> Json<Report> {
-    Json(status.report())
+async fn report(State(admin): State<Arc<Admin>>) -> Json<Report> {
+    Json(admin.status.report())
+}
+
+async fn document() -> Json<Value> {
+    Json(openapi::document())
 }

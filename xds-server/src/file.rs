@@ -10,7 +10,8 @@ use std::{
     path::PathBuf,
 };
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use weir_schema::{ModelName, ModelPattern, Name, Timestamp};
 
 use crate::{
@@ -80,7 +81,7 @@ pub struct AccessLog {
 }
 
 /// `consumers[]`
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Consumer {
     /// The consumer's name.
@@ -91,7 +92,7 @@ pub struct Consumer {
 }
 
 /// `keys[]`
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Key {
     /// The key's public name.
@@ -111,7 +112,7 @@ pub struct Key {
 }
 
 /// `providers[]`
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Provider {
     /// The provider's name.
@@ -133,7 +134,7 @@ pub struct Provider {
 }
 
 /// `providers[].tls`
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Tls {
     /// The certificate authorities to trust, as a file that Envoy reads.
@@ -141,7 +142,7 @@ pub struct Tls {
 }
 
 /// `providers[].timeouts`
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProviderTimeouts {
     /// Until a connection is open.
@@ -149,7 +150,7 @@ pub struct ProviderTimeouts {
 }
 
 /// `models[]`
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PublicModel {
     /// What a request's `model` says.
@@ -165,7 +166,7 @@ pub struct PublicModel {
 }
 
 /// `models[].targets[]`
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Target {
     /// The provider's name.
@@ -175,7 +176,7 @@ pub struct Target {
 }
 
 /// `models[].timeouts`
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Timeouts {
     /// How long neither side may be silent.

@@ -1,19 +1,29 @@
 //! `weir serve`: everything that runs, wired together.
 
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
+    time,
 };
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
-use tracing::{debug, error, info};
+use tracing::info;
 
 use crate::{
-    admin,
+    admin::{self, Admin},
     load::Loader,
+    registry::Registry,
     status::Status,
+    store::{Store, StoreError, Tokens, sqlite::Sqlite},
+    token::{self, TokenError},
     watch::FileWatch,
     xds::{nodes::Nodes, service::Discovery},
 };
@@ -27,14 +37,23 @@ pub struct Options {
     pub modules: PathBuf,
     /// Where Envoys connect.
     pub xds: SocketAddr,
-    /// Where health and status are served.
+    /// Where health, status and the API are served.
     pub admin: SocketAddr,
+    /// The database of what the API makes. None: the file is all there is.
+    pub store: Option<PathBuf>,
 }
 
 /// Serves until a signal says to end.
 pub async fn serve(options: Options) -> Result<(), ServeError> {
+    if options.store.is_some() && !options.admin.ip().is_loopback() {
+        return Err(ServeError::Exposed(options.admin));
+    }
     let nodes = Arc::new(Nodes::default());
     let status = Arc::new(Status::new(Arc::clone(&nodes)));
+    let store = options.store.as_deref().map(open).transpose()?;
+    let (store, tokens) = store.unzip();
+    let loader = Loader::new(options.config, options.modules);
+    let registry = Arc::new(Registry::new(loader, store, Arc::clone(&status))?);
     let xds = bind(options.xds).await?;
     let admin = bind(options.admin).await?;
     info!(xds = %xds.local_addr()?, admin = %admin.local_addr()?, "listening");
@@ -44,14 +63,15 @@ pub async fn serve(options: Options) -> Result<(), ServeError> {
         .http2_keepalive_interval(Some(KEEPALIVE))
         .add_service(discovery)
         .serve_with_incoming(TcpListenerStream::new(xds));
-    let admin = axum::serve(admin, admin::router(Arc::clone(&status)));
-    let reload = reload(Loader::new(options.config, options.modules), Arc::clone(&status));
+    let admin = axum::serve(admin, admin::router(Admin { status, registry: Arc::clone(&registry), tokens }));
+    let (reload, retire) = (reload(Arc::clone(&registry)), retire(registry));
 
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     // A discovery stream never ends by itself. Envoys keep what they have when theirs is cut.
     let outcome = tokio::select! {
         outcome = xds => outcome.map_err(ServeError::from),
         outcome = reload => outcome,
+        () = retire => Ok(()),
         outcome = admin.into_future() => outcome.map_err(ServeError::from),
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
@@ -60,34 +80,40 @@ pub async fn serve(options: Options) -> Result<(), ServeError> {
     outcome
 }
 
+/// Opens the store; its first token is made with it.
+fn open(path: &Path) -> Result<(Box<dyn Store>, Tokens), ServeError> {
+    let failed = |error| ServeError::Open(path.into(), error);
+    let mut store = Sqlite::open(path).map_err(failed)?;
+    if let Some(file) = token::first(&mut store, path)? {
+        info!(file = %file.display(), "the API's first token was written");
+    }
+    let tokens = store.tokens().map_err(failed)?;
+    Ok((Box::new(store), tokens))
+}
+
 /// Reads the configuration now, after each change of its files and at SIGHUP.
-async fn reload(mut loader: Loader, status: Arc<Status>) -> Result<(), ServeError> {
+async fn reload(registry: Arc<Registry>) -> Result<(), ServeError> {
     let mut files = FileWatch::new()?;
     let mut hangup = signal(SignalKind::hangup())?;
     loop {
         // What is known is watched before it is read, so no change falls between the two.
-        files.cover(loader.watched());
-        match loader.load() {
-            Ok(None) => debug!("nothing has changed"),
-            Ok(Some(snapshot)) => {
-                let version = snapshot.version().cloned();
-                if status.publish(snapshot) {
-                    info!(version = version.as_ref().map(|version| version.as_str()), "serving");
-                }
-            }
-            Err(problem) => {
-                loader.forget();
-                let problem = problem.to_string();
-                if status.refuse(problem.clone()) {
-                    error!("configuration refused: {problem}");
-                }
-            }
-        }
-        files.cover(loader.watched());
+        files.cover(&registry.watched());
+        registry.reload();
+        files.cover(&registry.watched());
         tokio::select! {
             () = files.changed() => {}
+            () = registry.may_be_mended() => {}
             _ = hangup.recv() => info!("SIGHUP"),
         }
+    }
+}
+
+/// Drops secrets of keys when their time is over.
+async fn retire(registry: Arc<Registry>) {
+    let mut seconds = time::interval(Duration::from_secs(1));
+    loop {
+        seconds.tick().await;
+        registry.retire();
     }
 }
 
@@ -101,6 +127,18 @@ pub enum ServeError {
     /// An address cannot be listened at.
     #[error("cannot listen at {0}: {1}")]
     Bind(SocketAddr, io::Error),
+    /// The API would be open to a network without TLS.
+    #[error("cannot serve the API at {0}: it has no TLS, so with a store --admin is a loopback address")]
+    Exposed(SocketAddr),
+    /// The store cannot be opened.
+    #[error("cannot open {}: {}", .0.display(), .1)]
+    Open(PathBuf, StoreError),
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is no first token.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// The system refused something else.
     #[error(transparent)]
     Io(#[from] io::Error),

@@ -66,6 +66,11 @@ impl Status {
     /// Serves a snapshot from now on. False if it is the one that is served already.
     pub fn publish(&self, snapshot: Encoded) -> bool {
         *self.config() = Config::Running { since: Timestamp::now() };
+        self.push(snapshot)
+    }
+
+    /// Serves a snapshot from now on, whatever became of the file that was read last.
+    pub fn push(&self, snapshot: Encoded) -> bool {
         self.snapshots.send_if_modified(|served| {
             let is_new = served.version() != snapshot.version();
             if is_new {

@@ -17,7 +17,8 @@ pub enum LogFormat {
 /// Starts logging. `filter` is a level or a list such as `info,weir::xds=debug`.
 pub fn start(format: LogFormat, filter: &str) -> Result<(), InvalidFilter> {
     let filter = EnvFilter::try_new(filter).map_err(|_| InvalidFilter)?;
-    let subscriber = fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+    let subscriber =
+        fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
     match format {
         LogFormat::Text => subscriber.with_target(false).try_init(),
         LogFormat::Json => subscriber.json().flatten_event(true).try_init(),

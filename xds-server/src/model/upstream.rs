@@ -3,11 +3,13 @@
 use std::{fmt, net::IpAddr};
 
 use http::{Uri, uri::PathAndQuery};
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// The base URL of a provider's API: `https://api.openai.com/v1`, `http://127.0.0.1:8080/v1`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String", extend("pattern" = "^https?://[^?#@]+$"))]
 pub struct Upstream {
     tls: bool,
     host: Host,
@@ -80,6 +82,13 @@ impl TryFrom<String> for Upstream {
         };
         let path = uri.path_and_query().map_or("", PathAndQuery::path).trim_end_matches('/').to_owned();
         Ok(Self { tls, host: Host::parse(authority.host())?, port, path })
+    }
+}
+
+impl From<Upstream> for String {
+    fn from(upstream: Upstream) -> Self {
+        let scheme = if upstream.tls { "https" } else { "http" };
+        format!("{scheme}://{}{}", upstream.authority(), upstream.path)
     }
 }
 
