@@ -1,12 +1,13 @@
-//! The control plane of Weir: it reads one file and serves it to Envoy.
+//! The control plane of Weir: it serves one file, and what its API has stored, to Envoy.
 //!
 //! ```text
-//! weir.yaml → file → model → compile → encode → xds → Envoy
+//! weir.yaml → file →┬→ model → compile → encode → xds → Envoy
+//! admin → registry ↔ store
 //! ```
 //!
 //! `file` says where a text is wrong, `model` what does not fit together, `compile` writes Envoy's resources
 //! as JSON, `encode` makes protobuf of them, and `xds` brings each node what it does not have yet. Everything
-//! before `xds` is pure; a configuration that any step refuses is never served.
+//! between `file` and `xds` is pure; a configuration that any step refuses is never served.
 
 pub mod admin;
 pub mod bootstrap;
@@ -14,6 +15,8 @@ pub mod cli;
 pub mod compile;
 pub mod encode;
 pub mod file;
+#[cfg(test)]
+mod folder;
 pub mod keys;
 pub mod load;
 pub mod model;

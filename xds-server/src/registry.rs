@@ -168,7 +168,12 @@ impl Registry {
         let candidate =
             state.loader.candidate(contents.list()).map_err(|error| Refusal::of_load(error, &known))?;
         let store = state.store.as_mut().ok_or(Refusal::NoStore)?;
-        store.commit(state.contents.revision, &changes, now)?;
+        if let Err(problem) = store.commit(state.contents.revision, &changes, now) {
+            // Whatever is saved by now is what holds.
+            state.contents = store.read()?;
+            self.retry.notify_one();
+            return Err(problem.into());
+        }
         state.contents = contents;
         self.status.push(state.loader.accept(candidate));
         info!(revision = state.contents.revision.0, object = %id, "saved");

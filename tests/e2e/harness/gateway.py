@@ -33,9 +33,12 @@ def model(name, provider, upstream=None):
 
 
 class Gateway:
-    """`config` is the content of weir.yaml without `gateway.listen` and `gateway.access_log`."""
+    """`config` is the content of weir.yaml without `gateway.listen` and `gateway.access_log`.
 
-    def __init__(self, logs, config, secrets=None, modules=None):
+    With `store`, the control plane has a database and an API.
+    """
+
+    def __init__(self, logs, config, secrets=None, modules=None, store=False):
         self.logs = logs
         self.logs.mkdir(parents=True, exist_ok=True)
         self.port, self._xds, self._control, self._admin = (free_port() for _ in range(4))
@@ -46,7 +49,8 @@ class Gateway:
         self.modules = modules or modules_dir()
         self.config["gateway"]["listen"] = {"address": "127.0.0.1", "port": self.port}
         self.config["gateway"]["access_log"] = {"file": str(self.access_log_file)}
-        self._write(yaml.safe_dump(self.config, sort_keys=False))
+        self._write(self.text())
+        self.store = logs / "weir.db" if store else None
         self._http = httpx.Client(base_url=f"http://127.0.0.1:{self._control}", timeout=10)
         self._environment = os.environ | (secrets or {})
         self._weir = self._envoy = None
@@ -65,6 +69,7 @@ class Gateway:
         self.stop_control_plane()
         command = [built("WEIR_BIN", "weir"), "serve", "--config", self.file, "--modules", self.modules]
         command += ["--xds", f"127.0.0.1:{self._xds}", "--admin", f"127.0.0.1:{self._control}"]
+        command += ["--store", self.store] if self.store else []
         self._weir = Process("weir", command, self.logs, self._environment)
         self._weir.wait_until(lambda: self._http.get("/readyz").status_code == 200, "is ready")
 
@@ -72,6 +77,20 @@ class Gateway:
         """Ends `weir serve`; Envoy runs on."""
         if self._weir:
             self._weir.stop()
+
+    def kill_control_plane(self):
+        """Ends `weir serve` as a crash does; Envoy runs on."""
+        self._weir.kill()
+
+    @property
+    def api_url(self):
+        """Where the control plane has its API."""
+        return f"http://127.0.0.1:{self._control}"
+
+    @property
+    def admin_token(self):
+        """The API's first token."""
+        return self.store.with_name("weir.db.admin-token").read_text().strip()
 
     @property
     def base_url(self):
@@ -84,11 +103,15 @@ class Gateway:
         """What the control plane says about itself and the Envoys."""
         return self._http.get("/v1/status").raise_for_status().json()
 
+    def text(self):
+        """The file as it is, or is about to be."""
+        return yaml.safe_dump(self.config, sort_keys=False)
+
     def edit_config(self, change, wait=True):
         """Changes the file; waits until the control plane has it and, with `wait`, until Envoy runs it."""
         before = self.status()["version"]
         change(self.config)
-        self._write(yaml.safe_dump(self.config, sort_keys=False))
+        self._write(self.text())
         until(lambda: self.status()["version"] != before, "the control plane takes the new file")
         if wait:
             self.wait_until_in_sync()
@@ -101,7 +124,7 @@ class Gateway:
 
     def mend_config(self):
         """Writes back the last good file, and waits until it is taken."""
-        self._write(yaml.safe_dump(self.config, sort_keys=False))
+        self._write(self.text())
         until(lambda: self.status()["config"]["state"] == "running", "the control plane takes the good file")
 
     def wait_until_in_sync(self):

@@ -125,12 +125,12 @@ pub(super) async fn act(
     State(admin): State<Arc<Admin>>,
     OfObject(id): OfObject,
     If(condition): If,
-    body: Body,
+    body: Result<Body, ApiError>,
 ) -> Result<Response, ApiError> {
     let (ObjectKind::Keys, Some(name)) = (id.kind, id.name.strip_suffix("/rotate")) else {
         return Err(ApiError::method_not_allowed());
     };
-    let (id, Rotation { overlap_secs }) = (id.kind.id(name), body.read()?);
+    let (id, Rotation { overlap_secs }) = (id.kind.id(name), body?.read()?);
     let key = new_key()?;
     let hash = key.hash();
     let view = blocking(&admin, move |registry| registry.rotate(&id, hash, overlap_secs, &condition)).await?;

@@ -48,6 +48,10 @@ impl Registry {
     /// Drops the secrets whose time is over.
     pub fn retire(&self) {
         let mut state = self.state();
+        if state.loader.file().is_none() {
+            // Nothing is served, so nothing is accepted.
+            return;
+        }
         let now = now();
         let mut due: BTreeMap<String, Vec<KeyHash>> = BTreeMap::new();
         for ((key, hash), _) in state.contents.retiring.iter().filter(|(_, until)| **until <= now) {

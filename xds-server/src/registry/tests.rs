@@ -1,25 +1,21 @@
-use std::{fs, path::PathBuf};
+use std::fs;
 
 use serde_json::json;
 use weir_schema::KeyHash;
 
 use super::*;
-use crate::{file::Key, keys, object::ObjectKind, store::sqlite::Sqlite, xds::nodes::Nodes};
+use crate::{file::Key, folder::Folder, keys, object::ObjectKind, store::sqlite::Sqlite, xds::nodes::Nodes};
 
 /// A registry over a folder of its own: one provider in the file, everything else in the store.
 struct Bench {
-    folder: PathBuf,
+    folder: Folder,
     status: Arc<Status>,
     registry: Registry,
 }
 
 impl Bench {
-    fn new(name: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("weir-registry-{}-{name}", std::process::id()));
-        if folder.exists() {
-            fs::remove_dir_all(&folder).unwrap();
-        }
-        fs::create_dir_all(&folder).unwrap();
+    fn new() -> Self {
+        let folder = Folder::new();
         let write = |file: &str, text: &str| fs::write(folder.join(file), text).unwrap();
         write("weir.yaml", FILE);
         write("modules.json", r#"{"auth": "auth.wasm", "router": "router.wasm"}"#);
@@ -28,9 +24,9 @@ impl Bench {
         Self::over(folder)
     }
 
-    fn over(folder: PathBuf) -> Self {
+    fn over(folder: Folder) -> Self {
         let status = Arc::new(Status::new(Arc::new(Nodes::default())));
-        let loader = Loader::new(folder.join("weir.yaml"), folder.clone());
+        let loader = Loader::new(folder.join("weir.yaml"), folder.path().into());
         let store = Box::new(Sqlite::open(&folder.join("weir.db")).unwrap());
         let registry = Registry::new(loader, Some(store), Arc::clone(&status)).unwrap();
         registry.reload();
@@ -67,7 +63,7 @@ const FILE: &str = "providers: [{name: local, upstream: 'http://127.0.0.1:8080/v
 
 #[test]
 fn what_is_written_is_served_and_is_there_after_a_restart() {
-    let bench = Bench::new("written");
+    let bench = Bench::new();
     let before = bench.status.report().version;
     let (view, is_new) = bench.put(ObjectKind::Models, index("local")).unwrap();
     assert!(is_new);
@@ -80,7 +76,7 @@ fn what_is_written_is_served_and_is_there_after_a_restart() {
 
 #[test]
 fn a_wrong_write_names_its_field_and_changes_nothing() {
-    let bench = Bench::new("wrong");
+    let bench = Bench::new();
     let before = bench.status.report().version;
     let refusal = bench.put(ObjectKind::Models, index("lokal")).unwrap_err();
     let Refusal::Invalid { object, field, problem } = refusal else { panic!("{refusal}") };
@@ -97,7 +93,7 @@ fn a_wrong_write_names_its_field_and_changes_nothing() {
 
 #[test]
 fn what_the_file_has_is_shown_and_not_changed() {
-    let bench = Bench::new("owned");
+    let bench = Bench::new();
     let id = ObjectKind::Providers.id("local");
     assert_eq!(bench.registry.get(&id).unwrap().owner, Owner::File);
     let spec = json!({"name": "local", "upstream": "http://127.0.0.1:9090/v1"});
@@ -109,7 +105,7 @@ fn what_the_file_has_is_shown_and_not_changed() {
 
 #[test]
 fn what_is_in_use_stays() {
-    let bench = Bench::new("in-use");
+    let bench = Bench::new();
     let other = json!({"name": "other", "upstream": "http://127.0.0.1:9090/v1"});
     bench.put(ObjectKind::Providers, other).unwrap();
     bench.put(ObjectKind::Models, index("other")).unwrap();
@@ -122,7 +118,7 @@ fn what_is_in_use_stays() {
 
 #[test]
 fn a_file_that_names_a_stored_object_is_refused_until_one_of_the_two_is_gone() {
-    let bench = Bench::new("clash");
+    let bench = Bench::new();
     let (view, _) = bench.put(ObjectKind::Models, index("local")).unwrap();
     let version = bench.status.report().version;
     let clash = format!("{FILE}models: [{{name: org/index-1.9, targets: [{{provider: local}}]}}]\n");
@@ -144,7 +140,7 @@ fn a_file_that_names_a_stored_object_is_refused_until_one_of_the_two_is_gone() {
 
 #[test]
 fn a_condition_that_does_not_hold_stops_the_write() {
-    let bench = Bench::new("condition");
+    let bench = Bench::new();
     let put = |condition: Condition| {
         let team = Object::parse(ObjectKind::Consumers, json!({"name": "team"})).unwrap();
         bench.registry.put(team, &condition).map(|(view, _)| view.etag)
@@ -159,7 +155,7 @@ fn a_condition_that_does_not_hold_stops_the_write() {
 
 #[test]
 fn a_rotated_key_has_both_secrets_until_the_overlap_is_over() {
-    let bench = Bench::new("rotation");
+    let bench = Bench::new();
     let [old, new, newest] = ["old", "new", "newest"].map(keys::hash);
     let id = ObjectKind::Keys.id("laptop");
     bench.put(ObjectKind::Keys, json!({"id": "laptop", "sha256": old})).unwrap();
@@ -176,7 +172,7 @@ fn a_rotated_key_has_both_secrets_until_the_overlap_is_over() {
 
 #[test]
 fn a_list_comes_in_pages_and_by_label() {
-    let bench = Bench::new("pages");
+    let bench = Bench::new();
     for (name, tier) in [("a", "gold"), ("b", "free"), ("c", "gold"), ("d", "gold")] {
         bench.put(ObjectKind::Consumers, json!({"name": name, "labels": {"tier": tier}})).unwrap();
     }

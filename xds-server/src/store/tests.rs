@@ -1,9 +1,7 @@
-use std::{fs, path::PathBuf};
-
 use serde_json::json;
 
 use super::{sqlite::Sqlite, *};
-use crate::object::ObjectKind;
+use crate::{folder::Folder, object::ObjectKind};
 
 /// What every store must do; `open` opens one and the same store again and again.
 fn is_a_store(open: impl Fn() -> Box<dyn Store>) {
@@ -52,25 +50,17 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
-/// A path in a folder of its own where nothing is yet.
-fn fresh(name: &str) -> PathBuf {
-    let folder = std::env::temp_dir().join(format!("weir-store-{}-{name}", std::process::id()));
-    if folder.exists() {
-        fs::remove_dir_all(&folder).unwrap();
-    }
-    fs::create_dir_all(&folder).unwrap();
-    folder.join("weir.db")
-}
-
 #[test]
 fn sqlite_is_a_store() {
-    let path = fresh("contract");
+    let folder = Folder::new();
+    let path = folder.join("weir.db");
     is_a_store(|| Box::new(Sqlite::open(&path).unwrap()));
 }
 
 #[test]
 fn a_database_is_open_once_at_a_time() {
-    let path = fresh("once");
+    let folder = Folder::new();
+    let path = folder.join("weir.db");
     let first = Sqlite::open(&path).unwrap();
     let second = Sqlite::open(&path);
     assert!(matches!(second, Err(StoreError::Busy)), "{second:?}");
@@ -80,7 +70,8 @@ fn a_database_is_open_once_at_a_time() {
 
 #[test]
 fn a_database_of_a_later_release_is_left_alone() {
-    let path = fresh("later");
+    let folder = Folder::new();
+    let path = folder.join("weir.db");
     drop(Sqlite::open(&path).unwrap());
     let database = rusqlite::Connection::open(&path).unwrap();
     database.pragma_update(None, "user_version", 1000).unwrap();
