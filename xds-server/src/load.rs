@@ -97,7 +97,7 @@ impl Loader {
 
     fn seal(&self, inputs: Inputs) -> Result<Candidate, LoadError> {
         let mut file = inputs.file.clone();
-        let named: BTreeSet<ObjectId> = file.objects().map(|object| object.id()).collect();
+        let named: BTreeSet<ObjectId> = file.ids().collect();
         for object in inputs.stored.iter().cloned() {
             if named.contains(&object.id()) {
                 return Err(LoadError::Clash(self.config.clone(), object.id()));

@@ -133,13 +133,41 @@ impl File {
         }
     }
 
-    /// The objects of the file that the API shows.
-    pub fn objects(&self) -> impl Iterator<Item = Object> {
-        let consumers = self.consumers.iter().cloned().map(Object::Consumer);
-        let providers = self.providers.iter().cloned().map(Object::Provider);
-        let models = self.models.iter().cloned().map(Object::Model);
-        let keys = self.keys.iter().cloned().map(Object::Key);
-        consumers.chain(providers).chain(models).chain(keys)
+    /// Which objects the file has that the API shows.
+    pub fn ids(&self) -> impl Iterator<Item = ObjectId> {
+        ObjectKind::ALL
+            .into_iter()
+            .flat_map(|kind| self.names(kind).into_iter().map(move |name| kind.id(name)))
+    }
+
+    /// The objects of a kind.
+    pub fn of(&self, kind: ObjectKind) -> Vec<Object> {
+        match kind {
+            ObjectKind::Consumers => self.consumers.iter().cloned().map(Object::Consumer).collect(),
+            ObjectKind::Keys => self.keys.iter().cloned().map(Object::Key).collect(),
+            ObjectKind::Providers => self.providers.iter().cloned().map(Object::Provider).collect(),
+            ObjectKind::Models => self.models.iter().cloned().map(Object::Model).collect(),
+        }
+    }
+
+    /// One object.
+    pub fn object(&self, ObjectId { kind, name }: &ObjectId) -> Option<Object> {
+        let place = self.names(*kind).iter().position(|known| known == name)?;
+        match kind {
+            ObjectKind::Consumers => self.consumers.get(place).cloned().map(Object::Consumer),
+            ObjectKind::Keys => self.keys.get(place).cloned().map(Object::Key),
+            ObjectKind::Providers => self.providers.get(place).cloned().map(Object::Provider),
+            ObjectKind::Models => self.models.get(place).cloned().map(Object::Model),
+        }
+    }
+
+    fn names(&self, kind: ObjectKind) -> Vec<&str> {
+        match kind {
+            ObjectKind::Consumers => self.consumers.iter().map(|consumer| consumer.name.as_str()).collect(),
+            ObjectKind::Keys => self.keys.iter().map(|key| key.id.as_str()).collect(),
+            ObjectKind::Providers => self.providers.iter().map(|provider| provider.name.as_str()).collect(),
+            ObjectKind::Models => self.models.iter().map(|model| model.name.as_str()).collect(),
+        }
     }
 }
 
@@ -183,11 +211,15 @@ mod tests {
     #[test]
     fn what_is_written_is_what_was_read() {
         let file = File::parse(include_str!("../tests/golden/full/weir.yaml")).unwrap();
-        for object in file.objects() {
-            let id = object.id();
-            assert_eq!(Object::parse(id.kind, object.spec()), Ok(object), "{id}");
+        for kind in ObjectKind::ALL {
+            let objects = file.of(kind);
+            assert!(!objects.is_empty());
+            for object in objects {
+                let id = object.id();
+                assert_eq!(file.object(&id).as_ref(), Some(&object));
+                assert_eq!(Object::parse(kind, object.spec()), Ok(object), "{id}");
+            }
         }
-        assert!(ObjectKind::ALL.iter().all(|kind| file.objects().any(|object| object.id().kind == *kind)));
     }
 
     #[test]

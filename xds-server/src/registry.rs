@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 use tracing::{debug, error, info};
 
 use crate::{
+    file::File,
     load::Loader,
     object::{Object, ObjectId, ObjectKind},
     snapshot::Version,
@@ -137,7 +138,7 @@ impl Registry {
     pub fn list(&self, query: &Query) -> Result<Page, Refusal> {
         let state = self.state();
         state.store()?;
-        Ok(query.page(state.views(query.kind)))
+        Ok(query.page(&state.entries(query.kind)))
     }
 
     /// Writes an object; true if it is new.
@@ -164,9 +165,8 @@ impl Registry {
         let now = now();
         let mut contents = state.contents.clone();
         contents.apply(&changes, now);
-        let known = state.names(&contents);
-        let candidate =
-            state.loader.candidate(contents.list()).map_err(|error| Refusal::of_load(error, &known))?;
+        let candidate = state.loader.candidate(contents.list());
+        let candidate = candidate.map_err(|error| Refusal::of_load(error, &state.ids(&contents)))?;
         let store = state.store.as_mut().ok_or(Refusal::NoStore)?;
         if let Err(problem) = store.commit(state.contents.revision, &changes, now) {
             // Whatever is saved by now is what holds.
@@ -204,25 +204,36 @@ impl State {
 
     fn view(&self, id: &ObjectId) -> Option<View> {
         let stored = self.contents.objects.get(id).map(View::stored);
-        stored.or_else(|| self.views_of_file().find(|view| view.id == *id))
+        stored.or_else(|| self.loader.file()?.object(id).as_ref().map(View::of_file))
     }
 
     /// The objects of a kind by name, whoever owns them.
-    fn views(&self, kind: ObjectKind) -> BTreeMap<String, View> {
-        let of_file = self.views_of_file().filter(|view| view.id.kind == kind);
-        let stored = self.contents.objects.values().map(View::stored).filter(|view| view.id.kind == kind);
-        of_file.chain(stored).map(|view| (view.id.name.clone(), view)).collect()
-    }
-
-    fn views_of_file(&self) -> impl Iterator<Item = View> {
-        self.loader.file().into_iter().flat_map(|file| file.objects()).map(|object| View::of_file(&object))
+    fn entries(&self, kind: ObjectKind) -> BTreeMap<String, Entry<'_>> {
+        let of_file = self.loader.file().map(|file| file.of(kind)).unwrap_or_default();
+        let of_file = of_file.into_iter().map(|object| (object.id().name, Entry::File(object)));
+        let stored = self.contents.objects.iter().filter(|(id, _)| id.kind == kind);
+        of_file.chain(stored.map(|(id, stored)| (id.name.clone(), Entry::Stored(stored)))).collect()
     }
 
     /// Every object that an error can be about.
-    fn names(&self, contents: &Contents) -> Vec<ObjectId> {
-        let of_file =
-            self.loader.file().into_iter().flat_map(|file| file.objects()).map(|object| object.id());
+    fn ids(&self, contents: &Contents) -> Vec<ObjectId> {
+        let of_file = self.loader.file().into_iter().flat_map(File::ids);
         of_file.chain(contents.objects.keys().cloned()).collect()
+    }
+}
+
+/// An object before it is shown.
+enum Entry<'a> {
+    File(Object),
+    Stored(&'a Stored),
+}
+
+impl Entry<'_> {
+    fn view(&self) -> View {
+        match self {
+            Self::File(object) => View::of_file(object),
+            Self::Stored(stored) => View::stored(stored),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ops::Bound};
 
-use super::View;
+use super::{Entry, View};
 use crate::object::ObjectKind;
 
 /// Which objects are asked for.
@@ -28,11 +28,11 @@ pub struct Page {
 }
 
 impl Query {
-    pub(super) fn page(&self, all: BTreeMap<String, View>) -> Page {
+    pub(super) fn page(&self, all: &BTreeMap<String, Entry<'_>>) -> Page {
         let start = self.after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
-        let matching = all.range::<String, _>((start, Bound::Unbounded)).map(|(_, view)| view);
+        let matching = all.range::<String, _>((start, Bound::Unbounded)).map(|(_, entry)| entry.view());
         let matching = matching.filter(|view| self.labels.iter().all(|label| has(view, label)));
-        let mut views: Vec<View> = matching.take(self.limit.saturating_add(1)).cloned().collect();
+        let mut views: Vec<View> = matching.take(self.limit.saturating_add(1)).collect();
         let more = views.len() > self.limit;
         views.truncate(self.limit);
         let next = views.last().filter(|_| more).map(|view| view.id.name.clone());
