@@ -1,5 +1,10 @@
 //! The HTTP side of the control plane.
 
+mod error;
+mod objects;
+pub mod openapi;
+mod request;
+
 use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
@@ -11,53 +16,76 @@ use axum::{
 use serde_json::{Value, json};
 use tracing::warn;
 
-use crate::status::{Config, Report, Status};
+use crate::{
+    registry::Registry,
+    status::{Config, Report, Status},
+    store::Tokens,
+};
 
-/// `GET /healthz`, `GET /readyz`, `GET /v1/status`, and the snapshots under `/v1/snapshots`.
-pub fn router(status: Arc<Status>) -> Router {
+use error::ApiError;
+use request::Restorer;
+
+/// What the HTTP side is over.
+#[derive(Debug)]
+pub struct Admin {
+    /// How everything is.
+    pub status: Arc<Status>,
+    /// The configuration.
+    pub registry: Arc<Registry>,
+    /// Who may see and change it, by the hash of the token. None: nobody, as there is no store.
+    pub tokens: Option<Tokens>,
+}
+
+/// Health, status, snapshots, the objects, and the document that describes them.
+pub fn router(admin: Admin) -> Router {
+    let objects = get(objects::get).put(objects::put).delete(objects::delete);
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
+        .route("/openapi.json", get(document))
         .route("/v1/status", get(report))
         .route("/v1/snapshots", get(snapshots))
         .route("/v1/snapshots/{version}/restore", post(restore))
-        .with_state(status)
+        .route("/v1/{kind}", get(objects::list).post(objects::create))
+        .route("/v1/{kind}/{*name}", objects.merge(post(objects::act)))
+        .fallback(async || ApiError::unknown_path())
+        .method_not_allowed_fallback(async || ApiError::method_not_allowed())
+        .with_state(Arc::new(admin))
 }
 
-async fn ready(State(status): State<Arc<Status>>) -> (StatusCode, &'static str) {
-    if status.is_ready() {
+async fn ready(State(admin): State<Arc<Admin>>) -> (StatusCode, &'static str) {
+    if admin.status.is_ready() {
         (StatusCode::OK, "ready\n")
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "no configuration has been accepted yet\n")
     }
 }
 
-async fn report(State(status): State<Arc<Status>>) -> Json<Report> {
-    Json(status.report())
+async fn report(State(admin): State<Arc<Admin>>) -> Json<Report> {
+    Json(admin.status.report())
 }
 
-async fn snapshots(State(status): State<Arc<Status>>) -> Json<Value> {
-    Json(json!({"snapshots": status.history()}))
+async fn document() -> Json<Value> {
+    Json(openapi::document())
+}
+
+async fn snapshots(State(admin): State<Arc<Admin>>) -> Json<Value> {
+    Json(json!({"snapshots": admin.status.history()}))
 }
 
 async fn restore(
-    State(status): State<Arc<Status>>,
+    State(admin): State<Arc<Admin>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
+    _: Restorer,
     Path(version): Path<String>,
-) -> Result<Json<Config>, Refusal> {
+) -> Result<Json<Config>, ApiError> {
     // A page in somebody's browser is on this machine too, and its requests say where it came from.
     if !peer.ip().is_loopback() || headers.contains_key(ORIGIN) {
-        return Err(refusal(StatusCode::FORBIDDEN, "a snapshot is restored from the machine of weir itself"));
+        return Err(ApiError::forbidden("a snapshot is restored from the machine of weir itself"));
     }
     let config =
-        status.restore(&version).map_err(|problem| refusal(StatusCode::NOT_FOUND, &problem.to_string()))?;
+        admin.status.restore(&version).map_err(|problem| ApiError::not_found(problem.to_string()))?;
     warn!(version, "an earlier snapshot is served until the configuration changes");
     Ok(Json(config))
-}
-
-type Refusal = (StatusCode, Json<Value>);
-
-fn refusal(status: StatusCode, message: &str) -> Refusal {
-    (status, Json(json!({"error": {"message": message}})))
 }

@@ -67,9 +67,12 @@ struct Serve {
     /// Where Envoys connect; whoever can reach it can read the providers' keys
     #[arg(long, value_name = "ADDRESS", env = "WEIR_XDS", default_value = "127.0.0.1:18000")]
     xds: SocketAddr,
-    /// Where /healthz, /readyz and /v1/status are served
+    /// Where /healthz, /readyz, /v1/status and the API are served
     #[arg(long, value_name = "ADDRESS", env = "WEIR_ADMIN", default_value = "127.0.0.1:18001")]
     admin: SocketAddr,
+    /// The database of what the API makes; without it the file is all there is
+    #[arg(long, value_name = "PATH", env = "WEIR_STORE")]
+    store: Option<PathBuf>,
     /// How the log is written
     #[arg(long, value_enum, env = "WEIR_LOG_FORMAT", default_value = "text")]
     log_format: telemetry::LogFormat,
@@ -172,9 +175,9 @@ impl Cli {
 impl Serve {
     fn run(self) -> Result<(), Failure> {
         telemetry::start(self.log_format, &self.log)?;
-        let Self { config, modules, xds, admin, .. } = self;
+        let Self { config, modules, xds, admin, store, .. } = self;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        Ok(runtime.block_on(serve::serve(serve::Options { config, modules, xds, admin }))?)
+        Ok(runtime.block_on(serve::serve(serve::Options { config, modules, xds, admin, store }))?)
     }
 }
 

@@ -11,7 +11,8 @@ use std::{
     path::PathBuf,
 };
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use weir_schema::{HostPattern, ModelName, ModelPattern, Name, Timestamp};
 
 use crate::{
@@ -112,7 +113,7 @@ pub struct ServerTls {
 }
 
 /// `consumers[]`
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Consumer {
     /// The consumer's name.
@@ -125,7 +126,7 @@ pub struct Consumer {
 }
 
 /// `keys[]`
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Key {
     /// The key's public name.
@@ -145,7 +146,7 @@ pub struct Key {
 }
 
 /// `providers[]`
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Provider {
     /// The provider's name.
@@ -167,7 +168,7 @@ pub struct Provider {
 }
 
 /// `providers[].tls`
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Tls {
     /// The certificate authorities to trust, as a file that Envoy reads.
@@ -175,7 +176,7 @@ pub struct Tls {
 }
 
 /// `providers[].timeouts`
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProviderTimeouts {
     /// Until a connection is open.
@@ -183,7 +184,7 @@ pub struct ProviderTimeouts {
 }
 
 /// `models[]`
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PublicModel {
     /// What a request's `model` says.
@@ -201,7 +202,7 @@ pub struct PublicModel {
 }
 
 /// `models[].targets[]`
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Target {
     /// The provider's name.
@@ -211,7 +212,7 @@ pub struct Target {
 }
 
 /// `models[].timeouts`
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Timeouts {
     /// How long neither side may be silent.
@@ -298,9 +299,14 @@ impl Provider {
 }
 
 impl PublicModel {
+    /// What tells the model apart from every other: its name, and its domain if it has one.
+    pub fn label(&self) -> String {
+        model::label(&self.name, self.domain.as_ref())
+    }
+
     fn into_model(self) -> Result<model::PublicModel, ModelError> {
         let Ok([target]) = <[Target; 1]>::try_from(self.targets) else {
-            let at = format!("models.{}.targets", self.name);
+            let at = format!("models.{}.targets", model::label(&self.name, self.domain.as_ref()));
             return Err(ModelError { at, problem: Problem::Targets });
         };
         Ok(model::PublicModel {

@@ -38,6 +38,8 @@ pub struct Entry {
 pub enum Origin {
     /// The configuration was read.
     File,
+    /// The API changed it.
+    Api,
     /// Somebody asked for an earlier one.
     Restore,
 }

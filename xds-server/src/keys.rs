@@ -12,9 +12,12 @@ pub struct NewKey {
 impl NewKey {
     /// A key with 256 random bits.
     pub fn generate() -> Result<Self, getrandom::Error> {
-        let mut bytes = [0; 32];
-        getrandom::fill(&mut bytes)?;
-        Ok(Self { secret: format!("{PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(bytes)) })
+        Ok(Self { secret: random(PREFIX)? })
+    }
+
+    /// What is kept of it.
+    pub fn hash(&self) -> KeyHash {
+        hash(&self.secret)
     }
 
     /// What the caller sends.
@@ -24,13 +27,20 @@ impl NewKey {
 
     /// The entry for `keys` in the configuration file.
     pub fn entry(&self, id: &Name, models: &[ModelPattern]) -> String {
-        let hash = hash(&self.secret);
+        let hash = self.hash();
         if models.is_empty() {
             return format!("- {{id: {id}, sha256: {hash}}}");
         }
         let models: Vec<_> = models.iter().map(|model| format!("\"{}\"", model.as_str())).collect();
         format!("- {{id: {id}, sha256: {hash}, models: [{}]}}", models.join(", "))
     }
+}
+
+/// A text with 256 random bits after its prefix.
+pub fn random(prefix: &str) -> Result<String, getrandom::Error> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes)?;
+    Ok(format!("{prefix}{}", BASE64_URL_SAFE_NO_PAD.encode(bytes)))
 }
 
 /// The hash under which a key is known.

@@ -1,14 +1,15 @@
-//! The control plane of Weir: it reads one file and serves it to Envoy.
+//! The control plane of Weir: it serves one file, and what its API has stored, to Envoy.
 //!
 //! ```text
-//! weir.yaml → file → model → compile → encode → xds → Envoy
+//! weir.yaml → file →┬→ model → compile → encode → xds → Envoy
+//! admin → registry ↔ store
 //! ```
 //!
 //! `discovery` adds the nodes that registries know, after `encode`.
 //!
 //! `file` says where a text is wrong, `model` what does not fit together, `compile` writes Envoy's resources
 //! as JSON, `encode` makes protobuf of them, and `xds` brings each node what it does not have yet. Everything
-//! before `xds` is pure; a configuration that any step refuses is never served.
+//! between `file` and `xds` is pure; a configuration that any step refuses is never served.
 
 pub mod admin;
 pub mod bootstrap;
@@ -18,6 +19,8 @@ pub mod discovery;
 pub mod drain;
 pub mod encode;
 pub mod file;
+#[cfg(test)]
+mod folder;
 pub mod history;
 pub mod key_table;
 pub mod keys;
@@ -25,11 +28,15 @@ pub mod load;
 pub mod lookup;
 pub mod model;
 pub mod modules;
+pub mod object;
+pub mod registry;
 pub mod secret;
 pub mod serve;
 pub mod snapshot;
 pub mod status;
+pub mod store;
 pub mod suggest;
 pub mod telemetry;
+pub mod token;
 pub mod watch;
 pub mod xds;

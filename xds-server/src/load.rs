@@ -15,6 +15,7 @@ use crate::{
     file::{File, FileError},
     model::{Model, ModelError},
     modules::{self, Modules, ModulesError},
+    object::{Object, ObjectId},
     secret::{self, Secret, SecretError, SecretSource},
 };
 
@@ -25,28 +26,68 @@ pub struct Loader {
     modules: PathBuf,
     watched: BTreeSet<PathBuf>,
     last: Option<Inputs>,
+    refused: bool,
     wanted: Option<Wanted>,
 }
 
 /// All that a snapshot is made of.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Inputs {
-    text: String,
+    file: File,
+    stored: Vec<Object>,
     secrets: BTreeMap<Name, Secret>,
     modules: Modules,
+}
+
+/// A configuration that is right, before it is served.
+#[derive(Debug)]
+pub struct Candidate {
+    inputs: Inputs,
+    snapshot: Encoded,
+    wanted: Wanted,
 }
 
 impl Loader {
     /// A loader that has not read anything yet.
     pub fn new(config: PathBuf, modules: PathBuf) -> Self {
         let watched = BTreeSet::from([config.clone(), modules.join(modules::LIST)]);
-        Self { config, modules, watched, last: None, wanted: None }
+        Self { config, modules, watched, last: None, refused: false, wanted: None }
     }
 
-    /// Reads everything; nothing if it is what was read before.
-    pub fn load(&mut self) -> Result<Option<Encoded>, LoadError> {
-        let text = read(&self.config)?;
-        let file = parse(&self.config, &text)?;
+    /// Reads everything, beside the objects that are stored; nothing if it is what was read before.
+    pub fn load(&mut self, stored: Vec<Object>) -> Result<Option<Encoded>, LoadError> {
+        let inputs = self.read(stored)?;
+        if !self.refused && self.last.as_ref() == Some(&inputs) {
+            return Ok(None);
+        }
+        let candidate = self.seal(inputs)?;
+        self.refused = false;
+        Ok(Some(self.accept(candidate)))
+    }
+
+    /// What would be served with other stored objects, and otherwise as it is.
+    pub fn candidate(&mut self, stored: Vec<Object>) -> Result<Candidate, LoadError> {
+        let inputs = match &self.last {
+            Some(last) => Inputs { stored, ..last.clone() },
+            None => self.read(stored)?,
+        };
+        self.seal(inputs)
+    }
+
+    /// Takes a candidate as what is served from now on.
+    pub fn accept(&mut self, candidate: Candidate) -> Encoded {
+        self.last = Some(candidate.inputs);
+        self.wanted = Some(candidate.wanted);
+        candidate.snapshot
+    }
+
+    /// The file that is served, if any is.
+    pub fn file(&self) -> Option<&File> {
+        self.last.as_ref().map(|inputs| &inputs.file)
+    }
+
+    fn read(&mut self, stored: Vec<Object>) -> Result<Inputs, LoadError> {
+        let file = parse(&self.config, &read(&self.config)?)?;
         let folder = self.config.parent().unwrap_or(Path::new(""));
         self.watched = BTreeSet::from([self.config.clone(), self.modules.join(modules::LIST)]);
         self.watched.extend(file.secrets.values().filter_map(|source| match source {
@@ -55,15 +96,21 @@ impl Loader {
         }));
         let secrets = secret::read_all(&file.secrets, folder, &|name| env::var(name).ok())
             .map_err(|error| LoadError::Secret(self.config.clone(), error))?;
-        let inputs = Inputs { text, secrets, modules: Modules::read(&self.modules)? };
-        if self.last.as_ref() == Some(&inputs) {
-            return Ok(None);
+        Ok(Inputs { file, stored, secrets, modules: Modules::read(&self.modules)? })
+    }
+
+    fn seal(&self, inputs: Inputs) -> Result<Candidate, LoadError> {
+        let mut file = inputs.file.clone();
+        let named: BTreeSet<ObjectId> = file.ids().collect();
+        for object in inputs.stored.iter().cloned() {
+            if named.contains(&object.id()) {
+                return Err(LoadError::Clash(self.config.clone(), object.id()));
+            }
+            file.insert(object);
         }
         let model = checked(&self.config, file, inputs.secrets.clone())?;
-        let encoded = Encoded::new(&compile(&model, &inputs.modules)?)?;
-        self.last = Some(inputs);
-        self.wanted = Some(Wanted::of(&model));
-        Ok(Some(encoded))
+        let snapshot = Encoded::new(&compile(&model, &inputs.modules)?)?;
+        Ok(Candidate { inputs, snapshot, wanted: Wanted::of(&model) })
     }
 
     /// The services that the last good configuration wants to be found.
@@ -76,9 +123,14 @@ impl Loader {
         &self.watched
     }
 
-    /// Forgets what was read, as after a refusal: the same files are then read as new.
-    pub fn forget(&mut self) {
-        self.last = None;
+    /// Remembers that what was read last is not served: the files that are served are then read as new.
+    pub fn refuse(&mut self) {
+        self.refused = true;
+    }
+
+    /// Whether what was read last is not served.
+    pub fn is_refused(&self) -> bool {
+        self.refused
     }
 }
 
@@ -116,6 +168,9 @@ pub enum LoadError {
     /// Objects do not fit together.
     #[error("{}: {}", .0.display(), .1)]
     Model(PathBuf, ModelError),
+    /// The file names an object that the API has made.
+    #[error("{}: {}: the store has an object of this name; delete one of the two", .0.display(), .1)]
+    Clash(PathBuf, ObjectId),
     /// The filters' modules cannot be found.
     #[error(transparent)]
     Modules(#[from] ModulesError),

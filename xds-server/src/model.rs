@@ -25,7 +25,7 @@ use crate::{
     suggest::{hint, nearest},
 };
 
-pub use domain::{Domain, ServerTls};
+pub use domain::{Domain, ServerTls, label};
 pub use duration::{InvalidSpan, Span};
 pub use label::{InvalidLabel, Label};
 pub use registries::{BaseUrl, Consul, InvalidBaseUrl, Kubernetes, Nacos, Registries, Server, Settling};

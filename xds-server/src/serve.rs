@@ -12,18 +12,23 @@ use std::{
 use tokio::{
     net::{TcpListener, TcpSocket},
     signal::unix::{SignalKind, signal},
+    task::block_in_place,
+    time,
 };
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{service::Routes, transport::Server};
-use tracing::{debug, error, info};
+use tracing::info;
 
 use crate::{
-    admin,
+    admin::{self, Admin},
     compile::service_endpoints,
     discovery::Directory,
     load::Loader,
     lookup,
+    registry::Registry,
     status::Status,
+    store::{Store, StoreError, Tokens, sqlite::Sqlite},
+    token::{self, TokenError},
     watch::FileWatch,
     xds::{self, nodes::Nodes},
 };
@@ -37,14 +42,24 @@ pub struct Options {
     pub modules: PathBuf,
     /// Where Envoys connect.
     pub xds: SocketAddr,
-    /// Where health and status are served.
+    /// Where health, status and the API are served.
     pub admin: SocketAddr,
+    /// The database of what the API makes. None: the file is all there is.
+    pub store: Option<PathBuf>,
 }
 
 /// Serves until a signal says to end.
 pub async fn serve(options: Options) -> Result<(), ServeError> {
+    if options.store.is_some() && !options.admin.ip().is_loopback() {
+        return Err(ServeError::Exposed(options.admin));
+    }
     let nodes = Arc::new(Nodes::default());
     let status = Arc::new(Status::new(Arc::clone(&nodes)));
+    let store = options.store.as_deref().map(open).transpose()?;
+    let (store, tokens) = store.unzip();
+    let folder = options.config.parent().unwrap_or(Path::new("")).to_path_buf();
+    let loader = Loader::new(options.config, options.modules);
+    let registry = Arc::new(Registry::new(loader, store, Arc::clone(&status))?);
     let xds = bind(options.xds)?;
     let admin = bind(options.admin)?;
     info!(xds = %xds.local_addr()?, admin = %admin.local_addr()?, "listening");
@@ -55,15 +70,19 @@ pub async fn serve(options: Options) -> Result<(), ServeError> {
         .http2_keepalive_interval(Some(KEEPALIVE))
         .add_routes(Routes::from(for_envoys))
         .serve_with_incoming(TcpListenerStream::new(xds));
-    let answers = admin::router(Arc::clone(&status)).into_make_service_with_connect_info::<SocketAddr>();
-    let admin = axum::serve(admin, answers);
-    let reload = Reload::new(options, Arc::clone(&status)).run();
+    let answers =
+        admin::router(Admin { status: Arc::clone(&status), registry: Arc::clone(&registry), tokens });
+    let admin = axum::serve(admin, answers.into_make_service_with_connect_info::<SocketAddr>());
+    // Tasks of their own: reading a large configuration takes a while, and Envoys are answered meanwhile.
+    let reload = Reload { registry: Arc::clone(&registry), directory: Directory::new(folder), status };
+    let (reload, retire) = (tokio::spawn(reload.run()), tokio::spawn(retire(registry)));
 
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     // A discovery stream never ends by itself. Envoys keep what they have when theirs is cut.
     let outcome = tokio::select! {
         outcome = xds => outcome.map_err(ServeError::from),
-        outcome = reload => outcome,
+        outcome = reload => outcome.map_err(io::Error::other).map_err(ServeError::from).flatten(),
+        outcome = retire => outcome.map_err(io::Error::other).map_err(ServeError::from),
         outcome = admin.into_future() => outcome.map_err(ServeError::from),
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
@@ -72,71 +91,68 @@ pub async fn serve(options: Options) -> Result<(), ServeError> {
     outcome
 }
 
-/// Brings together the configuration as it was read last and the endpoints as they were found last.
+/// Opens the store; its first token is made with it.
+fn open(path: &Path) -> Result<(Box<dyn Store>, Tokens), ServeError> {
+    let failed = |error| ServeError::Open(path.into(), error);
+    let mut store = Sqlite::open(path).map_err(failed)?;
+    if let Some(file) = token::first(&mut store, path)? {
+        info!(file = %file.display(), "the API's first token was written");
+    }
+    let tokens = store.tokens().map_err(failed)?;
+    Ok((Box::new(store), tokens))
+}
+
+/// Brings together the configuration as it was read or written last and the endpoints as they were found last.
 struct Reload {
-    loader: Loader,
+    registry: Arc<Registry>,
     directory: Directory,
     status: Arc<Status>,
 }
 
 impl Reload {
-    fn new(options: Options, status: Arc<Status>) -> Self {
-        let folder = options.config.parent().unwrap_or(Path::new("")).to_path_buf();
-        let loader = Loader::new(options.config, options.modules);
-        Self { loader, directory: Directory::new(folder), status }
-    }
-
     /// Reads the configuration now, after each change of its files and at SIGHUP.
     async fn run(mut self) -> Result<(), ServeError> {
         let mut files = FileWatch::new()?;
         let mut hangup = signal(SignalKind::hangup())?;
         loop {
             // What is known is watched before it is read, so no change falls between the two.
-            files.cover(self.loader.watched());
-            self.load();
-            files.cover(self.loader.watched());
+            files.cover(&self.registry.watched());
+            block_in_place(|| self.registry.reload());
+            files.cover(&self.registry.watched());
             let mut changed = pin!(files.changed());
             loop {
-                self.update();
+                block_in_place(|| self.update());
                 tokio::select! {
                     () = &mut changed => break,
+                    () = self.registry.may_be_mended() => break,
                     _ = hangup.recv() => { info!("SIGHUP"); break }
+                    () = self.registry.written() => {}
                     () = self.directory.changed() => {}
                 }
             }
         }
     }
 
-    fn load(&mut self) {
-        match self.loader.load() {
-            Ok(None) => debug!("nothing has changed"),
-            Ok(Some(snapshot)) => {
-                if let Some(wanted) = self.loader.wanted() {
-                    self.directory.cover(wanted);
-                }
-                let version = snapshot.version().cloned();
-                if self.status.publish(snapshot) {
-                    info!(version = version.as_ref().map(|version| version.as_str()), "serving");
-                }
-            }
-            Err(problem) => {
-                self.loader.forget();
-                let problem = problem.to_string();
-                if self.status.refuse(problem.clone()) {
-                    error!("configuration refused: {problem}");
-                }
-            }
+    /// Serves what the registries say now of the services that are wanted now.
+    fn update(&mut self) {
+        if let Some(wanted) = self.registry.wanted() {
+            self.directory.cover(&wanted);
         }
-    }
-
-    /// Serves what the registries say now.
-    fn update(&self) {
         self.status.set_sources(self.directory.sources());
         let nodes = self.directory.nodes();
         let endpoints = nodes.iter().map(|(name, nodes)| (name.to_string(), service_endpoints(name, nodes)));
         if self.status.set_endpoints(endpoints.collect()) {
             info!("serving other endpoints");
         }
+    }
+}
+
+/// Drops secrets of keys when their time is over.
+async fn retire(registry: Arc<Registry>) {
+    let mut seconds = time::interval(Duration::from_secs(1));
+    loop {
+        seconds.tick().await;
+        block_in_place(|| registry.retire());
     }
 }
 
@@ -157,6 +173,18 @@ pub enum ServeError {
     /// An address cannot be listened at.
     #[error("cannot listen at {0}: {1}")]
     Bind(SocketAddr, io::Error),
+    /// The API would be open to a network without TLS.
+    #[error("cannot serve the API at {0}: it has no TLS, so with a store --admin is a loopback address")]
+    Exposed(SocketAddr),
+    /// The store cannot be opened.
+    #[error("cannot open {}: {}", .0.display(), .1)]
+    Open(PathBuf, StoreError),
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is no first token.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// The system refused something else.
     #[error(transparent)]
     Io(#[from] io::Error),

@@ -115,6 +115,15 @@ impl Status {
         self.past().history.list()
     }
 
+    /// Serves what the API has changed. A file that was refused stays refused.
+    pub fn publish_change(&self, snapshot: Encoded) -> bool {
+        let mut past = self.past();
+        if matches!(past.config, Config::Restored { .. }) {
+            past.config = Config::Running { since: Timestamp::now() };
+        }
+        self.serve(&mut past, Arc::new(snapshot), Origin::Api)
+    }
+
     /// Remembers why a configuration is not served. False if that is known already.
     pub fn refuse(&self, error: String) -> bool {
         let mut past = self.past();

@@ -35,14 +35,14 @@ fn folder(name: &str) -> PathBuf {
 fn only_another_content_is_another_snapshot() {
     let folder = folder("content");
     let mut loader = Loader::new(folder.join("weir.yaml"), folder.clone());
-    let first = loader.load().unwrap().unwrap();
-    assert_eq!(loader.load().unwrap(), None);
+    let first = loader.load(Vec::new()).unwrap().unwrap();
+    assert_eq!(loader.load(Vec::new()).unwrap(), None);
     assert!(loader.watched().contains(&folder.join("key")));
     fs::write(folder.join("key"), "sk-2\n").unwrap();
-    let second = loader.load().unwrap().unwrap();
+    let second = loader.load(Vec::new()).unwrap().unwrap();
     assert_ne!(first.version(), second.version());
     fs::remove_file(folder.join("router.wasm")).unwrap();
-    let error = loader.load().unwrap_err().to_string();
+    let error = loader.load(Vec::new()).unwrap_err().to_string();
     assert!(error.contains("router.wasm"), "{error}");
 }
 
@@ -53,11 +53,11 @@ fn a_refused_configuration_leaves_the_last_one_running() {
     let mut loader = Loader::new(config.clone(), folder);
     let status = Status::new(Arc::new(Nodes::default()));
     assert!(!status.is_ready());
-    let snapshot = loader.load().unwrap().unwrap();
+    let snapshot = loader.load(Vec::new()).unwrap().unwrap();
     let version = snapshot.version().cloned();
     assert!(status.publish(snapshot));
     fs::write(&config, "quotaz: []\n").unwrap();
-    let error = loader.load().unwrap_err().to_string();
+    let error = loader.load(Vec::new()).unwrap_err().to_string();
     assert!(status.refuse(error.clone()));
     assert!(!status.refuse(error), "an error that is known is not told again");
     let report = serde_json::to_value(status.report()).unwrap();
@@ -73,7 +73,7 @@ fn an_earlier_snapshot_is_served_until_the_configuration_changes() {
     let status = Status::new(Arc::new(Nodes::default()));
     let mut load = |secret: &str| {
         fs::write(folder.join("key"), secret).unwrap();
-        let snapshot = loader.load().unwrap().unwrap();
+        let snapshot = loader.load(Vec::new()).unwrap().unwrap();
         let version = snapshot.version().unwrap().to_string();
         assert!(status.publish(snapshot));
         version

@@ -35,9 +35,12 @@ def model(name, provider, upstream=None):
 
 class Gateway:
     """`config` is the content of weir.yaml without `gateway.listen` and `gateway.access_log`; the text `more` takes the
-    place of a part of it that is too long to be written again and again."""
+    place of a part of it that is too long to be written again and again.
 
-    def __init__(self, logs, config, secrets=None, modules=None, more=""):
+    With `store`, the control plane has a database and an API.
+    """
+
+    def __init__(self, logs, config, secrets=None, modules=None, more="", store=False):
         self.logs = logs
         self.logs.mkdir(parents=True, exist_ok=True)
         self.port, self._xds, self._control, self._admin = (free_port() for _ in range(4))
@@ -50,7 +53,8 @@ class Gateway:
         self.modules = modules or modules_dir()
         self.config["gateway"]["listen"] = {"address": "127.0.0.1", "port": self.port}
         self.config["gateway"]["access_log"] = {"file": str(self.access_log_file)}
-        self._write(self._text() + more)
+        self._write(self.text() + more)
+        self.store = logs / "weir.db" if store else None
         self._http = httpx.Client(base_url=f"http://127.0.0.1:{self._control}", timeout=10)
         self._environment = os.environ | (secrets or {})
         self._weir = self._envoy = None
@@ -70,6 +74,7 @@ class Gateway:
         self.stop_control_plane()
         command = [built("WEIR_BIN", "weir"), "serve", "--config", self.file, "--modules", self.modules]
         command += ["--xds", f"127.0.0.1:{self._xds}", "--admin", f"127.0.0.1:{self._control}"]
+        command += ["--store", self.store] if self.store else []
         self._weir = Process("weir", command, self.logs, self._environment)
         self._weir.wait_until(lambda: self._http.get("/readyz").status_code == 200, "is ready", 60)
 
@@ -87,6 +92,20 @@ class Gateway:
         """Ends `weir serve`; Envoy runs on."""
         if self._weir:
             self._weir.stop()
+
+    def kill_control_plane(self):
+        """Ends `weir serve` as a crash does; Envoy runs on."""
+        self._weir.kill()
+
+    @property
+    def api_url(self):
+        """Where the control plane has its API."""
+        return f"http://127.0.0.1:{self._control}"
+
+    @property
+    def admin_token(self):
+        """The API's first token."""
+        return self.store.with_name("weir.db.admin-token").read_text().strip()
 
     @property
     def base_url(self):
@@ -107,6 +126,10 @@ class Gateway:
         """Asks for an earlier snapshot; returns the answer."""
         return self._http.post(f"/v1/snapshots/{version}/restore", headers=headers)
 
+    def text(self):
+        """The file as it is, or is about to be."""
+        return yaml.safe_dump(self.config, sort_keys=False)
+
     def edit_config(self, change, wait=True):
         """Changes the file; waits until the control plane has it and, with `wait`, until Envoy runs it."""
         before = self.status()["version"]
@@ -125,7 +148,7 @@ class Gateway:
     def write_config(self, change):
         """Changes the file, and waits for nothing. Returns when the change was there to be read."""
         change(self.config)
-        return self._write(self._text())
+        return self._write(self.text())
 
     def break_config(self, text):
         """Writes a file that must be refused, and waits until it is; returns the reason."""
@@ -140,7 +163,7 @@ class Gateway:
 
     def mend_config(self):
         """Writes back the last good file, and waits until it is taken."""
-        self._write(self._text())
+        self._write(self.text())
         until(lambda: self.status()["config"]["state"] == "running", "the control plane takes the good file")
 
     def wait_until_in_sync(self):
@@ -159,9 +182,6 @@ class Gateway:
     def wait_until_refused(self):
         """Waits until the Envoy has refused something; returns what: its kind, resource and reason."""
         return until(lambda: refused(connected(self.status())), "Envoy's refusal is reported")
-
-    def _text(self):
-        return yaml.dump(self.config, Dumper=yaml.CSafeDumper, sort_keys=False)
 
     def _write(self, text):
         return self.replace(self.file, text)

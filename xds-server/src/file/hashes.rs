@@ -2,15 +2,33 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{
-    Deserialize, Deserializer,
+    Deserialize, Deserializer, Serialize,
     de::{self, SeqAccess, Visitor, value::StrDeserializer},
 };
 use weir_schema::KeyHash;
 
 /// The hashes of a key's secrets, written as one or as a list.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(with = "Written")]
 pub struct Hashes(Vec<KeyHash>);
+
+/// The two forms, for the JSON Schema.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "only its schema is used")]
+enum Written {
+    One(KeyHash),
+    Several(Vec<KeyHash>),
+}
+
+impl From<Vec<KeyHash>> for Hashes {
+    fn from(hashes: Vec<KeyHash>) -> Self {
+        Self(hashes)
+    }
+}
 
 impl From<Hashes> for Vec<KeyHash> {
     fn from(hashes: Hashes) -> Self {

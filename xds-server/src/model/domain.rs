@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use weir_schema::{HostPattern, ModelPattern, Name};
+use weir_schema::{HostPattern, ModelName, ModelPattern, Name};
 
 use super::{Consumer, Key, ModelError, Parts, Problem, PublicModel, known, unique};
 use crate::secret::Secret;
@@ -143,13 +143,18 @@ impl Parts {
     }
 }
 
+/// What a model is called among all models.
+pub fn label(name: &ModelName, domain: Option<&Name>) -> String {
+    match domain {
+        Some(domain) => format!("{name}@{domain}"),
+        None => name.to_string(),
+    }
+}
+
 impl PublicModel {
     /// What tells the model apart from every other: its name, and its domain if it has one.
     pub fn label(&self) -> String {
-        match &self.domain {
-            Some(domain) => format!("{}@{domain}", self.name),
-            None => self.name.to_string(),
-        }
+        label(&self.name, self.domain.as_ref())
     }
 
     fn is_for(&self, domain: &Name) -> bool {

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// A span of time: `500ms`, `30s`, `5m`, `1h`. At least one millisecond, at most a week.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String", extend("pattern" = "^[0-9]+(ms|s|m|h)$"))]
 pub struct Span(Duration);
 
 impl Span {
@@ -40,6 +42,17 @@ impl TryFrom<String> for Span {
     }
 }
 
+impl From<Span> for String {
+    fn from(span: Span) -> Self {
+        let millis = span.0.as_millis();
+        let units = [("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
+        let (unit, size) =
+            units.into_iter().find(|(_, size)| millis.is_multiple_of(*size)).unwrap_or(("ms", 1));
+        let count = millis.checked_div(size).unwrap_or(millis);
+        format!("{count}{unit}")
+    }
+}
+
 /// The text is not a span of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a duration is a number with its unit, such as 500ms, 30s, 5m or 1h, and at most a week")]
@@ -58,6 +71,9 @@ mod tests {
         assert_eq!(millis("30s"), Ok(30_000));
         assert_eq!(millis("5m"), Ok(300_000));
         assert_eq!(millis("2h"), Ok(7_200_000));
+        for text in ["500ms", "1500ms", "30s", "90s", "5m", "2h"] {
+            assert_eq!(String::from(Span::try_from(text.to_owned()).unwrap()), text);
+        }
         for wrong in ["", "5", "s", "-5s", "1.5s", "0s", "169h", "5 m", "é", "99999999999999999999s"] {
             assert_eq!(millis(wrong), Err(InvalidSpan), "{wrong}");
         }

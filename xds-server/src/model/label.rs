@@ -1,11 +1,12 @@
 //! What is known about a consumer.
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// The value of a label: 1 to 128 characters, none of them a control character.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
 #[serde(try_from = "String")]
-pub struct Label(String);
+pub struct Label(#[schemars(length(min = 1, max = 128))] String);
 
 impl Label {
     /// The value as text.

@@ -1,13 +1,15 @@
 //! Where a provider is reached.
 
 use std::{
+    borrow::Cow,
     fmt,
     net::{IpAddr, SocketAddr},
 };
 
 use http::{Uri, uri::PathAndQuery};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{
-    Deserialize, Deserializer,
+    Deserialize, Deserializer, Serialize, Serializer,
     de::{self, SeqAccess, Visitor},
 };
 
@@ -20,6 +22,18 @@ pub struct Upstream {
     tls: bool,
     at: At,
     path: String,
+    written: Written,
+}
+
+/// An upstream as it was written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(untagged)]
+enum Written {
+    One(
+        #[schemars(regex(pattern = r"^(https?|discovery|consul|nacos|kubernetes|file)://[^#@]+$"))]
+        String,
+    ),
+    Many(#[schemars(length(min = 1))] Vec<String>),
 }
 
 /// Who is behind an upstream.
@@ -80,6 +94,7 @@ impl Upstream {
     /// The upstream with all these nodes, which differ in their addresses only.
     fn of_nodes(urls: Vec<Self>) -> Result<Self, InvalidUpstream> {
         let path = urls.first().ok_or(InvalidUpstream::NoNodes)?.path.clone();
+        let written = Written::Many(urls.iter().flat_map(Self::texts).map(str::to_owned).collect());
         let mut nodes = Vec::new();
         for url in urls {
             match url.at {
@@ -91,7 +106,15 @@ impl Upstream {
         }
         nodes.sort_unstable();
         nodes.dedup();
-        Ok(Self { tls: false, at: At::Nodes(nodes), path })
+        Ok(Self { tls: false, at: At::Nodes(nodes), path, written })
+    }
+
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        match &self.written {
+            Written::One(text) => std::slice::from_ref(text).iter(),
+            Written::Many(texts) => texts.iter(),
+        }
+        .map(String::as_str)
     }
 }
 
@@ -103,7 +126,7 @@ impl TryFrom<String> for Upstream {
             return Err(InvalidUpstream::Extra);
         }
         if let Some((service, path)) = Service::parse(&text)? {
-            return Ok(Self { tls: false, at: At::Service(service), path });
+            return Ok(Self { tls: false, at: At::Service(service), path, written: Written::One(text) });
         }
         let uri: Uri = text.parse().map_err(|_| InvalidUpstream::Url)?;
         let tls = match uri.scheme_str() {
@@ -121,7 +144,8 @@ impl TryFrom<String> for Upstream {
             _ => authority.port_u16().filter(|port| *port != 0).ok_or(InvalidUpstream::Port)?,
         };
         let path = uri.path_and_query().map_or("", PathAndQuery::path).trim_end_matches('/').to_owned();
-        Ok(Self { tls, at: At::Host(Host::parse(authority.host())?, port), path })
+        let at = At::Host(Host::parse(authority.host())?, port);
+        Ok(Self { tls, at, path, written: Written::One(text) })
     }
 }
 
@@ -150,6 +174,22 @@ impl<'de> Visitor<'de> for OneOrMany {
             urls.push(Upstream::try_from(url).map_err(de::Error::custom)?);
         }
         Upstream::of_nodes(urls).map_err(de::Error::custom)
+    }
+}
+
+impl Serialize for Upstream {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.written.serialize(serializer)
+    }
+}
+
+impl JsonSchema for Upstream {
+    fn schema_name() -> Cow<'static, str> {
+        "Upstream".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Written::json_schema(generator)
     }
 }
 
@@ -225,8 +265,9 @@ mod tests {
     #[test]
     fn a_url_is_taken_apart() {
         let at = At::Host(Host::Dns("api.openai.com".into()), 443);
-        let expected = Upstream { tls: true, at, path: "/v1".into() };
-        assert_eq!(upstream("https://API.openai.com/v1/"), Ok(expected.clone()));
+        let text = "https://API.openai.com/v1/";
+        let expected = Upstream { tls: true, at, path: "/v1".into(), written: Written::One(text.into()) };
+        assert_eq!(upstream(text), Ok(expected.clone()));
         assert_eq!(expected.authority().as_deref(), Some("api.openai.com"));
         let local = upstream("http://[::1]:8080").unwrap();
         assert_eq!((local.authority().as_deref(), local.base_path()), (Some("[::1]:8080"), ""));

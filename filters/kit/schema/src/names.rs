@@ -7,10 +7,9 @@ use serde::{Deserialize, Serialize};
 /// The name of an object: `[a-z0-9][a-z0-9._/-]{0,127}`, so it is safe in a header, a path and a metric.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "json-schema", schemars(extend("pattern" = r"^[a-z0-9][a-z0-9._/-]{0,127}$")))]
 #[serde(try_from = "String", into = "String")]
-pub struct Name(
-    #[cfg_attr(feature = "json-schema", schemars(regex(pattern = r"^[a-z0-9][a-z0-9._/-]{0,127}$")))] String,
-);
+pub struct Name(String);
 
 impl Name {
     /// The domain of a gateway that has only one.
@@ -56,10 +55,9 @@ impl fmt::Display for Name {
 /// a space, a quote or a backslash (`meta-llama/Llama-3.1-8B-Instruct`, `ft:gpt-4o:acme::abc`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "json-schema", schemars(extend("pattern" = r"^[!#-\[\]-~]{1,256}$")))]
 #[serde(try_from = "String", into = "String")]
-pub struct ModelName(
-    #[cfg_attr(feature = "json-schema", schemars(regex(pattern = r##"^[!#-\[\]-~]{1,256}$"##)))] String,
-);
+pub struct ModelName(String);
 
 impl ModelName {
     /// The name as text.
@@ -158,7 +156,7 @@ pub(crate) fn glob(pattern: &str, text: &str) -> bool {
 /// The SHA-256 of an API key: 64 hexadecimal digits in configuration.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
-#[cfg_attr(feature = "json-schema", schemars(with = "String"))]
+#[cfg_attr(feature = "json-schema", schemars(with = "String", extend("pattern" = "^[0-9a-fA-F]{64}$")))]
 #[serde(try_from = "String", into = "String")]
 pub struct KeyHash([u8; 32]);
 

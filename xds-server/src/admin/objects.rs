@@ -1,0 +1,188 @@
+//! The objects over HTTP.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderName, HeaderValue, StatusCode, header, request::Parts},
+    response::{IntoResponse, Response},
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{
+    Admin,
+    error::ApiError,
+    request::{Body, Caller, If, OfKind, OfObject, page_token, query},
+};
+use crate::{
+    keys::NewKey,
+    object::{Object, ObjectId, ObjectKind},
+    registry::{Condition, Owner, Refusal, Registry, View},
+};
+
+/// An object as it is answered.
+#[derive(Serialize)]
+struct Shown {
+    kind: ObjectKind,
+    name: String,
+    owner: &'static str,
+    etag: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    updated_at: Option<Timestamp>,
+    spec: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
+}
+
+#[derive(Serialize)]
+struct List {
+    items: Vec<Shown>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_page_token: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rotation {
+    #[serde(default)]
+    overlap_secs: u32,
+}
+
+pub(super) async fn list(
+    _: Caller,
+    State(admin): State<Arc<Admin>>,
+    OfKind(kind): OfKind,
+    parts: Parts,
+) -> Result<Response, ApiError> {
+    let query = query(kind, &parts)?;
+    let page = blocking(&admin, move |registry| registry.list(&query)).await?;
+    let items = page.views.into_iter().map(Shown::from).collect();
+    let next_page_token = page.next.as_deref().map(page_token);
+    Ok(answer(StatusCode::OK, &List { items, next_page_token }))
+}
+
+pub(super) async fn get(
+    _: Caller,
+    State(admin): State<Arc<Admin>>,
+    OfObject(id): OfObject,
+) -> Result<Response, ApiError> {
+    let view = blocking(&admin, move |registry| registry.get(&id)).await?;
+    Ok(Shown::from(view).into_response())
+}
+
+pub(super) async fn create(
+    _: Caller,
+    State(admin): State<Arc<Admin>>,
+    OfKind(kind): OfKind,
+    Body(mut spec): Body,
+) -> Result<Response, ApiError> {
+    let secret = add_secret(kind, &mut spec)?;
+    let object = Object::parse(kind, spec).map_err(|error| Refusal::of_object(error, None))?;
+    let id = object.id();
+    let put = blocking(&admin, move |registry| match registry.put(object, &Condition::Absent) {
+        Err(Refusal::Condition(_)) => Ok(None),
+        other => other.map(Some),
+    });
+    let (view, _) = put.await?.ok_or_else(|| ApiError::exists(&id))?;
+    let response = (StatusCode::CREATED, Shown { secret, ..Shown::from(view) });
+    Ok(response.into_response())
+}
+
+pub(super) async fn put(
+    _: Caller,
+    State(admin): State<Arc<Admin>>,
+    OfObject(id): OfObject,
+    If(condition): If,
+    Body(spec): Body,
+) -> Result<Response, ApiError> {
+    let object = Object::parse(id.kind, spec).map_err(|error| Refusal::of_object(error, Some(id.clone())))?;
+    if object.id() != id {
+        return Err(Refusal::of_name(id).into());
+    }
+    let (view, is_new) = blocking(&admin, move |registry| registry.put(object, &condition)).await?;
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Shown::from(view)).into_response())
+}
+
+pub(super) async fn delete(
+    _: Caller,
+    State(admin): State<Arc<Admin>>,
+    OfObject(id): OfObject,
+    If(condition): If,
+) -> Result<StatusCode, ApiError> {
+    blocking(&admin, move |registry| registry.delete(&id, &condition)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `POST /v1/keys/{id}/rotate`, the one thing that is done to an object besides writing it.
+pub(super) async fn act(
+    _: Caller,
+    State(admin): State<Arc<Admin>>,
+    OfObject(id): OfObject,
+    If(condition): If,
+    body: Result<Body, ApiError>,
+) -> Result<Response, ApiError> {
+    let (ObjectKind::Keys, Some(name)) = (id.kind, id.name.strip_suffix("/rotate")) else {
+        return Err(ApiError::method_not_allowed());
+    };
+    let (id, Rotation { overlap_secs }) = (id.kind.id(name), body?.read()?);
+    let key = new_key()?;
+    let hash = key.hash();
+    let view = blocking(&admin, move |registry| registry.rotate(&id, hash, overlap_secs, &condition)).await?;
+    Ok(Shown { secret: Some(key.secret().into()), ..Shown::from(view) }.into_response())
+}
+
+/// A key that comes without a hash is made here; its secret is told in this one answer.
+fn add_secret(kind: ObjectKind, spec: &mut Value) -> Result<Option<String>, ApiError> {
+    let (ObjectKind::Keys, Value::Object(fields)) = (kind, spec) else { return Ok(None) };
+    if fields.contains_key("sha256") {
+        return Ok(None);
+    }
+    let key = new_key()?;
+    fields.insert("sha256".into(), json!([key.hash()]));
+    Ok(Some(key.secret().into()))
+}
+
+fn new_key() -> Result<NewKey, ApiError> {
+    NewKey::generate().map_err(|error| ApiError::fault(format!("the system has no random numbers: {error}")))
+}
+
+/// The registry checks, saves and publishes in one go, so it has a thread for that time.
+async fn blocking<T: Send + 'static>(
+    admin: &Admin,
+    work: impl FnOnce(&Registry) -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, ApiError> {
+    let registry = Arc::clone(&admin.registry);
+    let done = tokio::task::spawn_blocking(move || work(&registry)).await;
+    Ok(done.map_err(|_| ApiError::fault("the request was abandoned"))??)
+}
+
+impl From<View> for Shown {
+    fn from(View { id: ObjectId { kind, name }, owner, etag, written, spec }: View) -> Self {
+        let owner = match owner {
+            Owner::File => "file",
+            Owner::Api => "api",
+        };
+        let (created_at, updated_at) = written.unzip();
+        Self { kind, name, owner, etag, created_at, updated_at, spec, secret: None }
+    }
+}
+
+impl IntoResponse for Shown {
+    fn into_response(self) -> Response {
+        let etag = HeaderValue::from_str(&self.etag);
+        let mut response = answer(StatusCode::OK, &self);
+        response.headers_mut().extend(etag.ok().map(|etag| (header::ETAG, etag)));
+        response
+    }
+}
+
+fn answer(status: StatusCode, body: &impl Serialize) -> Response {
+    let headers: [(HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-store")];
+    (status, headers, Json(body)).into_response()
+}

@@ -1,0 +1,92 @@
+//! Keys that get another secret while the one before is still accepted.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use tracing::warn;
+use weir_schema::KeyHash;
+
+use super::{Condition, Refusal, Registry, State, View, now};
+use crate::{
+    file::Key,
+    object::{Object, ObjectId, ObjectKind},
+    store::Change,
+};
+
+impl Registry {
+    /// Gives a key another secret. What was accepted before is for as long as `overlap_secs` says.
+    pub fn rotate(
+        &self,
+        id: &ObjectId,
+        hash: KeyHash,
+        overlap_secs: u32,
+        condition: &Condition,
+    ) -> Result<View, Refusal> {
+        let mut state = self.state();
+        let before = state.changeable(id)?;
+        condition.check(id, before.as_ref())?;
+        let Some(mut key) = state.key(id) else { return Err(Refusal::Missing(id.clone())) };
+        let old: Vec<KeyHash> = key.sha256.into();
+        let until =
+            now().saturating_add(SignedDuration::from_secs(overlap_secs.into())).unwrap_or(Timestamp::MAX);
+        let mut changes = Vec::new();
+        key.sha256 = if overlap_secs == 0 {
+            changes.extend(old.into_iter().map(|hash| Change::Retired(id.name.clone(), hash)));
+            vec![hash].into()
+        } else {
+            let sooner = |hash: &KeyHash| {
+                let known = state.contents.retiring.get(&(id.name.clone(), *hash));
+                known.map_or(until, |known| until.min(*known))
+            };
+            changes.extend(old.iter().map(|hash| Change::Retire(id.name.clone(), *hash, sooner(hash))));
+            [vec![hash], old].concat().into()
+        };
+        changes.push(Change::Put(Object::Key(key)));
+        self.write(&mut state, changes, id)?.ok_or_else(|| Refusal::Missing(id.clone()))
+    }
+
+    /// Drops the secrets whose time is over.
+    pub fn retire(&self) {
+        let mut state = self.state();
+        if state.loader.file().is_none() {
+            // Nothing is served, so nothing is accepted.
+            return;
+        }
+        let now = now();
+        let mut due: BTreeMap<String, Vec<KeyHash>> = BTreeMap::new();
+        for ((key, hash), _) in state.contents.retiring.iter().filter(|(_, until)| **until <= now) {
+            due.entry(key.clone()).or_default().push(*hash);
+        }
+        for (name, hashes) in due {
+            let id = ObjectKind::Keys.id(name);
+            let changes = state.without(&id, &hashes);
+            if let Err(problem) = self.write(&mut state, changes, &id) {
+                warn!(object = %id, %problem, "cannot drop a secret whose time is over");
+            }
+        }
+    }
+}
+
+impl State {
+    fn key(&self, id: &ObjectId) -> Option<Key> {
+        match self.contents.objects.get(id).map(|stored| &stored.object) {
+            Some(Object::Key(key)) => Some(key.clone()),
+            Some(Object::Consumer(_) | Object::Provider(_) | Object::Model(_)) | None => None,
+        }
+    }
+
+    /// What drops these secrets of a key. One that somebody has made the key's only secret since stays.
+    fn without(&self, id: &ObjectId, hashes: &[KeyHash]) -> Vec<Change> {
+        let mut changes: Vec<Change> =
+            hashes.iter().map(|hash| Change::Retired(id.name.clone(), *hash)).collect();
+        if let Some(mut key) = self.key(id) {
+            let before: Vec<KeyHash> = key.sha256.into();
+            let after: Vec<KeyHash> = before.iter().filter(|hash| !hashes.contains(hash)).copied().collect();
+            if !after.is_empty() && after != before {
+                key.sha256 = after.into();
+                changes.push(Change::Put(Object::Key(key)));
+            }
+        }
+        changes
+    }
+}

@@ -1,0 +1,197 @@
+//! The store in one file: SQLite with a write-ahead log.
+
+use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
+
+use jiff::Timestamp;
+use rusqlite::{Connection, ErrorCode, Row, TransactionBehavior, params};
+use weir_schema::KeyHash;
+
+use super::{Change, Contents, Revision, Role, Store, StoreError, Stored, Tokens};
+use crate::object::{Object, ObjectId, ObjectKind};
+
+/// A store in an SQLite database. One process has it at a time.
+#[derive(Debug)]
+pub struct Sqlite {
+    connection: Connection,
+}
+
+impl Sqlite {
+    /// Opens the database, or makes it.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        // SQLite gives its other files the rights of this one.
+        let made = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
+        drop(made.map_err(|error| StoreError::Failed(Box::new(error)))?);
+        let mut connection = Connection::open(path)?;
+        connection.busy_timeout(BUSY)?;
+        connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        migrate(&mut connection)?;
+        Ok(Self { connection })
+    }
+
+    fn rows<T>(
+        &self,
+        sql: &str,
+        row: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        self.connection.prepare(sql)?.query_and_then([], row)?.collect()
+    }
+}
+
+/// Brings a database to the newest format, one step after the other.
+fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+    let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let version: i64 = change.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let done = usize::try_from(version).unwrap_or(usize::MAX);
+    let missing = MIGRATIONS.get(done..).ok_or(StoreError::Newer(version))?;
+    missing.iter().try_for_each(|step| change.execute_batch(step))?;
+    change.pragma_update(None, "user_version", i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX))?;
+    Ok(change.commit()?)
+}
+
+impl Store for Sqlite {
+    fn read(&self) -> Result<Contents, StoreError> {
+        let revision =
+            Revision(self.connection.query_one("SELECT revision FROM state", [], |row| row.get(0))?);
+        let objects =
+            self.rows("SELECT kind, name, spec, revision, created_at, updated_at FROM objects", stored)?;
+        let objects = objects.into_iter().map(|stored| (stored.object.id(), stored)).collect();
+        let retiring = self.rows("SELECT key, sha256, until FROM retiring", |row| {
+            Ok(((row.get(0)?, hash(row.get(1)?)), time(row.get(2)?)?))
+        })?;
+        Ok(Contents { revision, objects, retiring: retiring.into_iter().collect() })
+    }
+
+    fn commit(&mut self, after: Revision, changes: &[Change], now: Timestamp) -> Result<(), StoreError> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let next = after.next();
+        let counted = "UPDATE state SET revision = ?1 WHERE revision = ?2";
+        if transaction.execute(counted, params![next.0, after.0])? != 1 {
+            return Err(StoreError::Stale);
+        }
+        for change in changes {
+            write(&transaction, change, next, now)?;
+        }
+        Ok(transaction.commit()?)
+    }
+
+    fn tokens(&self) -> Result<Tokens, StoreError> {
+        let tokens = self.rows("SELECT sha256, role FROM tokens", |row| {
+            let role: String = row.get(1)?;
+            let role = role_named(&role).ok_or_else(|| StoreError::Damaged(format!("the role {role:?}")))?;
+            Ok((hash(row.get(0)?), role))
+        })?;
+        Ok(tokens.into_iter().collect())
+    }
+
+    fn add_token(&mut self, hash: KeyHash, role: Role, now: Timestamp) -> Result<(), StoreError> {
+        let added = "INSERT INTO tokens (sha256, role, created_at) VALUES (?1, ?2, ?3)";
+        self.connection.execute(added, params![hash.to_bytes(), role_name(role), now.as_second()])?;
+        Ok(())
+    }
+}
+
+fn write(
+    connection: &Connection,
+    change: &Change,
+    revision: Revision,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    match change {
+        Change::Put(object) => {
+            let ObjectId { kind, name } = object.id();
+            let spec = object.spec().to_string();
+            connection.execute(PUT, params![kind.as_str(), name, spec, revision.0, now.as_second()])
+        }
+        Change::Delete(ObjectId { kind, name }) => {
+            if *kind == ObjectKind::Keys {
+                connection.execute("DELETE FROM retiring WHERE key = ?1", [name])?;
+            }
+            connection.execute("DELETE FROM objects WHERE kind = ?1 AND name = ?2", [kind.as_str(), name])
+        }
+        Change::Retire(key, hash, until) => connection.execute(
+            "INSERT OR REPLACE INTO retiring (key, sha256, until) VALUES (?1, ?2, ?3)",
+            params![key, hash.to_bytes(), until.as_second()],
+        ),
+        Change::Retired(key, hash) => connection
+            .execute("DELETE FROM retiring WHERE key = ?1 AND sha256 = ?2", params![key, hash.to_bytes()]),
+    }?;
+    Ok(())
+}
+
+fn stored(row: &Row<'_>) -> Result<Stored, StoreError> {
+    let (kind, name, spec): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+    let damaged = |problem: &str| StoreError::Damaged(format!("{kind}/{name}: {problem}"));
+    let known = ObjectKind::named(&kind).ok_or_else(|| damaged("the kind is unknown"))?;
+    let spec = serde_json::from_str(&spec).map_err(|error| damaged(&error.to_string()))?;
+    let object = Object::parse(known, spec).map_err(|error| damaged(&error.to_string()))?;
+    if object.id().name != name {
+        return Err(damaged("the object has another name"));
+    }
+    let (created_at, updated_at) = (time(row.get(4)?)?, time(row.get(5)?)?);
+    Ok(Stored { object, revision: Revision(row.get(3)?), created_at, updated_at })
+}
+
+fn hash(bytes: [u8; 32]) -> KeyHash {
+    KeyHash::from_bytes(bytes)
+}
+
+fn time(seconds: i64) -> Result<Timestamp, StoreError> {
+    Timestamp::from_second(seconds).map_err(|_| StoreError::Damaged(format!("the time {seconds}")))
+}
+
+fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Admin => "admin",
+    }
+}
+
+fn role_named(name: &str) -> Option<Role> {
+    [Role::Admin].into_iter().find(|role| role_name(*role) == name)
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
+            _ => Self::Failed(Box::new(error)),
+        }
+    }
+}
+
+/// How long a process before this one may take to end.
+const BUSY: Duration = Duration::from_secs(1);
+
+const PUT: &str = "INSERT INTO objects (kind, name, spec, revision, created_at, updated_at) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?5) ON CONFLICT (kind, name) DO UPDATE \
+    SET spec = excluded.spec, revision = excluded.revision, updated_at = excluded.updated_at";
+
+/// What makes each format out of the one before it. A step that was released never changes.
+const MIGRATIONS: &[&str] = &["
+    CREATE TABLE state (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        revision INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO state VALUES (1, 0);
+    CREATE TABLE objects (
+        kind TEXT NOT NULL,
+        name TEXT NOT NULL,
+        spec TEXT NOT NULL,
+        revision INTEGER NOT NULL,
+        created_at INTEGER NOT NULL,
+        updated_at INTEGER NOT NULL,
+        PRIMARY KEY (kind, name)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE retiring (
+        key TEXT NOT NULL,
+        sha256 BLOB NOT NULL,
+        until INTEGER NOT NULL,
+        PRIMARY KEY (key, sha256)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE tokens (
+        sha256 BLOB PRIMARY KEY,
+        role TEXT NOT NULL,
+        created_at INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+"];
