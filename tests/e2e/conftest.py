@@ -1,5 +1,7 @@
 """Fixtures: two model servers and one gateway for most tests; a test that changes a gateway has its own."""
 
+import signal
+
 import pytest
 from openai import OpenAI
 
@@ -39,6 +41,11 @@ def config_for(near, far):
             model("far-chat", "far", "f"),
         ],
     }
+
+
+def pytest_configure():
+    """A shell that runs the tests in the background has them ignore Ctrl-C, and with them all that they start."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

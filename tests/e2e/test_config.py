@@ -186,3 +186,15 @@ def raises(error, action):
     except error:
         return True
     return False
+
+
+def test_a_server_on_localhost_is_reached_where_it_listens(gateway, near):
+    def add(config):
+        provider = {"name": "local", "upstream": f"http://localhost:{near.port}/v1", "credentials": ["near"]}
+        config["providers"].append(provider)
+        config["models"].append(model("local-chat", "local"))
+
+    gateway.edit_config(add)
+    client = openai_client(gateway, KEY)
+    for _ in range(6):
+        assert client.chat.completions.create(model="local-chat", messages=HELLO).choices

@@ -102,11 +102,12 @@ fn with_hostname(node: SocketAddr) -> Value {
 }
 
 /// A public service answers each look-up with some of its many addresses, so the last answer is no list of
-/// its hosts; a name inside a cluster is such a list.
+/// its hosts; a name inside a cluster is such a list. Of a machine with both kinds of addresses that list would
+/// have it twice, and a server such as one on `localhost` often listens at one of them only.
 fn dns(upstream: &Upstream) -> Value {
     let body = json!({
         "respect_dns_ttl": true,
-        "dns_lookup_family": "ALL",
+        "dns_lookup_family": if upstream.is_tls() { "ALL" } else { "V4_PREFERRED" },
         "all_addresses_in_single_endpoint": upstream.is_tls(),
     });
     typed("envoy.extensions.clusters.dns.v3.DnsCluster", body)
