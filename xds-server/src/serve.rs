@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use tokio::{
     net::{TcpListener, TcpSocket},
     signal::unix::{SignalKind, signal},
@@ -152,7 +153,7 @@ async fn retire(registry: Arc<Registry>) {
     let mut seconds = time::interval(Duration::from_secs(1));
     loop {
         seconds.tick().await;
-        block_in_place(|| registry.retire());
+        block_in_place(|| registry.retire(Timestamp::now()));
     }
 }
 

@@ -45,14 +45,13 @@ impl Registry {
         self.write(&mut state, changes, id)?.ok_or_else(|| Refusal::Missing(id.clone()))
     }
 
-    /// Drops the secrets whose time is over.
-    pub fn retire(&self) {
+    /// Drops the secrets whose time is over by `now`.
+    pub fn retire(&self, now: Timestamp) {
         let mut state = self.state();
         if state.loader.file().is_none() {
             // Nothing is served, so nothing is accepted.
             return;
         }
-        let now = now();
         let mut due: BTreeMap<String, Vec<KeyHash>> = BTreeMap::new();
         for ((key, hash), _) in state.contents.retiring.iter().filter(|(_, until)| **until <= now) {
             due.entry(key.clone()).or_default().push(*hash);

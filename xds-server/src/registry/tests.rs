@@ -1,5 +1,6 @@
 use std::fs;
 
+use jiff::Timestamp;
 use serde_json::json;
 use weir_schema::KeyHash;
 
@@ -159,12 +160,13 @@ fn a_rotated_key_has_both_secrets_until_the_overlap_is_over() {
     let [old, new, newest] = ["old", "new", "newest"].map(keys::hash);
     let id = ObjectKind::Keys.id("laptop");
     bench.put(ObjectKind::Keys, json!({"id": "laptop", "sha256": old})).unwrap();
-    bench.registry.rotate(&id, new, 1, &Condition::None).unwrap();
-    bench.registry.retire();
+    let at =
+        |seconds: i64| Timestamp::now().saturating_add(jiff::SignedDuration::from_secs(seconds)).unwrap();
+    bench.registry.rotate(&id, new, 60, &Condition::None).unwrap();
+    bench.registry.retire(at(30));
     assert_eq!(bench.hashes(&id), [new, old]);
     let bench = bench.restarted();
-    std::thread::sleep(std::time::Duration::from_millis(1100));
-    bench.registry.retire();
+    bench.registry.retire(at(61));
     assert_eq!(bench.hashes(&id), [new]);
     bench.registry.rotate(&id, newest, 0, &Condition::None).unwrap();
     assert_eq!(bench.hashes(&id), [newest]);
