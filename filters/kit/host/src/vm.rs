@@ -275,12 +275,7 @@ impl<F: Filter, A: Abi> Vm<F, A> {
         event: impl FnOnce(&mut F::Stream, &mut Cx<'_>, &[u8]) -> Flow,
     ) -> Action {
         let Some(session) = self.session(context) else { return without_session(side) };
-        let Ok((state, reads)) =
-            session.try_borrow_mut().map(|mut it| (*it.message(side), it.reads.body(side)))
-        else {
-            return Action::Pause;
-        };
-        let told = match (state, reads) {
+        let told = match progress(&session, side) {
             (Message::Answered, _) | (Message::Held { .. }, false) => return Action::Pause,
             (Message::Flowing, false) => return Action::Continue,
             (Message::Flowing, true) => 0,
@@ -304,12 +299,7 @@ impl<F: Filter, A: Abi> Vm<F, A> {
         event: impl FnOnce(&mut F::Stream, &mut Cx<'_>, &Head<'_>) -> Flow,
     ) -> Action {
         let Some(session) = self.session(context) else { return without_session(side) };
-        let Ok((state, reads)) =
-            session.try_borrow_mut().map(|mut it| (*it.message(side), it.reads.body(side)))
-        else {
-            return Action::Pause;
-        };
-        match (state, reads) {
+        match progress(&session, side) {
             (Message::Answered, _) | (Message::Held { .. }, false) => Action::Pause,
             (Message::Flowing, false) => Action::Continue,
             (Message::Flowing | Message::Held { .. }, true) => {
@@ -446,6 +436,14 @@ impl<F: Filter, A: Abi> Vm<F, A> {
     fn session(&self, context: u32) -> Option<SharedSession<F>> {
         self.sessions.borrow().get(&context).cloned()
     }
+}
+
+/// How far a message has come, and whether its body is read. One that cannot be told counts as answered: nothing more
+/// of it passes.
+fn progress<F: Filter>(session: &SharedSession<F>, side: Side) -> (Message, bool) {
+    session
+        .try_borrow_mut()
+        .map_or((Message::Answered, false), |mut session| (*session.message(side), session.reads.body(side)))
 }
 
 /// A request that no stream watches was answered at its head; nothing of it may pass.
