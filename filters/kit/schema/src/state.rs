@@ -2,6 +2,8 @@
 //!
 //! Envoy puts `wasm.` before each name: an access log reads `%FILTER_STATE(wasm.weir.consumer:PLAIN)%`.
 
+use core::fmt;
+
 use crate::names::glob;
 use crate::{ModelPattern, Name};
 
@@ -16,8 +18,12 @@ pub const DOMAIN: &str = "weir.domain";
 pub const GRANT: &str = "weir.grant";
 /// The model the request asks for. Written by the first filter that reads the body.
 pub const MODEL: &str = "weir.model";
-/// The model's name at the upstream. Written by `router`.
+/// The route that serves the request: what the route table matches in [`crate::ROUTE_HEADER`]. Written by `router`.
+pub const ROUTE: &str = "weir.route";
+/// The model's name at the upstream. Written by whoever replaces it in the body.
 pub const UPSTREAM_MODEL: &str = "weir.upstream_model";
+/// What the answer has used so far: a [`Usage`], written anew as it grows.
+pub const USAGE: &str = "weir.usage";
 
 /// What [`GRANT`] holds: the caller's domain and the patterns of the models it may use there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +78,69 @@ impl Grant {
 
 const ANY: &str = "*";
 
+/// The tokens that one request has used, as [`USAGE`] has them.
+///
+/// Published as `input output cached_input reasoning source`, in decimal. What is in `cached_input` is in `input`
+/// too, and what is in `reasoning` is in `output` too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Tokens of the prompt.
+    pub input: u64,
+    /// Tokens of the answer.
+    pub output: u64,
+    /// Tokens of the prompt that the upstream had cached.
+    pub cached_input: u64,
+    /// Tokens of the answer that are not shown as its content.
+    pub reasoning: u64,
+    /// How the numbers are known.
+    pub source: UsageSource,
+}
+
+/// How a [`Usage`] is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum UsageSource {
+    /// Guessed from the request alone.
+    #[default]
+    Estimated,
+    /// Counted from what was delivered.
+    Counted,
+    /// Said by the upstream.
+    Upstream,
+}
+
+impl UsageSource {
+    /// Its name in filter state, logs and records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Estimated => "estimated",
+            Self::Counted => "counted",
+            Self::Upstream => "upstream",
+        }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        [Self::Estimated, Self::Counted, Self::Upstream].into_iter().find(|source| source.as_str() == name)
+    }
+}
+
+impl Usage {
+    /// A usage as it was published; `None` if it is none.
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        let mut fields = core::str::from_utf8(bytes).ok()?.split(' ');
+        let mut number = || fields.next()?.parse().ok();
+        let (input, output, cached_input, reasoning) = (number()?, number()?, number()?, number()?);
+        let source = UsageSource::named(fields.next()?)?;
+        fields.next().is_none().then_some(Self { input, output, cached_input, reasoning, source })
+    }
+}
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { input, output, cached_input, reasoning, source } = self;
+        write!(f, "{input} {output} {cached_input} {reasoning} {}", source.as_str())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,6 +159,17 @@ mod tests {
         assert!(some.allows("index") && some.allows("gpt-4o"));
         assert!(!some.allows("index-2") && !some.allows("index\ngpt-4o") && !some.is_any());
         assert!(grant(&["a", "*"]).is_any() && grant(&["*"]).allows("anything"));
+    }
+
+    #[test]
+    fn a_usage_is_read_as_it_was_published() {
+        let usage =
+            Usage { input: 7, output: 5, cached_input: 4, reasoning: 1, source: UsageSource::Upstream };
+        assert_eq!(usage.to_string(), "7 5 4 1 upstream");
+        assert_eq!(Usage::parse(b"7 5 4 1 upstream"), Some(usage));
+        for none in ["", "7 5 4 1", "7 5 4 1 guessed", "7 5 4 1 upstream 2", "-7 5 4 1 upstream"] {
+            assert_eq!(Usage::parse(none.as_bytes()), None, "{none}");
+        }
     }
 
     #[test]
