@@ -81,10 +81,13 @@ def gateways():
 
 @pytest.fixture(scope="session")
 def start_gateway(near, far, logs, gateways):
-    """Starts a gateway over the two model servers: `start_gateway("its name", …)`."""
+    """Starts a gateway over the two model servers: `start_gateway("its name", …)`. `change` is given its configuration."""
 
-    def start(name, **options):
-        gateways.append(Gateway(logs / name, config_for(near, far), SECRETS, **options))
+    def start(name, change=None, secrets=None, **options):
+        config = config_for(near, far)
+        if change:
+            change(config)
+        gateways.append(Gateway(logs / name, config, SECRETS | (secrets or {}), **options))
         return gateways[-1]
 
     return start

@@ -51,7 +51,11 @@ fn inline_listener(listener: &mut Value, snapshot: &Snapshot) {
     if let Some(routes) = routes.and_then(|name| find(snapshot, Kind::Routes, &name)) {
         manager.insert("route_config".into(), routes);
     }
-    for place in manager.get_mut("http_filters").and_then(Value::as_array_mut).into_iter().flatten() {
+    inline_filters(manager.get_mut("http_filters"), snapshot);
+}
+
+fn inline_filters(chain: Option<&mut Value>, snapshot: &Snapshot) {
+    for place in chain.and_then(Value::as_array_mut).into_iter().flatten() {
         if place.get("config_discovery").is_none() {
             continue;
         }
@@ -61,7 +65,7 @@ fn inline_listener(listener: &mut Value, snapshot: &Snapshot) {
     }
 }
 
-/// Puts the endpoints in the place of their reference, and names the secrets instead of asking for them.
+/// Puts the endpoints and the filters in the places of their references, and names the secrets instead of asking for them.
 fn inline_cluster(cluster: &mut Value, snapshot: &Snapshot) {
     if let Some(fields) = cluster.as_object_mut()
         && let Some(eds) = fields.remove("eds_cluster_config")
@@ -73,6 +77,7 @@ fn inline_cluster(cluster: &mut Value, snapshot: &Snapshot) {
         fields.insert("type".into(), "STATIC".into());
         fields.insert("load_assignment".into(), endpoints);
     }
+    inline_filters(cluster.pointer_mut(CHAIN), snapshot);
     if let Some(credential) = cluster.pointer_mut(CREDENTIAL).and_then(Value::as_object_mut) {
         credential.remove("sds_config");
     }
@@ -93,6 +98,11 @@ pub const CLUSTER: &str = "weir-xds";
 const TEMPLATE: &str = include_str!("../../envoy/bootstrap.yaml");
 const XDS: &str = "{address: \"127.0.0.1\", port_value: 18000}";
 const ADMIN: &str = "{address: \"127.0.0.1\", port_value: 9901}";
+
+/// Where a cluster has its filters.
+const CHAIN: &str = "/typed_extension_protocol_options\
+    /envoy.extensions.upstreams.http.v3.HttpProtocolOptions\
+    /http_filters";
 
 /// Where a cluster has the name of its provider's credential.
 const CREDENTIAL: &str = "/typed_extension_protocol_options\

@@ -1,5 +1,6 @@
 //! Turns a model into Envoy's resources: pure, and without protobuf.
 
+mod attempt;
 mod cluster;
 mod extension;
 mod listener;
@@ -18,6 +19,7 @@ use crate::{
 };
 
 pub use cluster::service_endpoints;
+pub use extension::OF_CLUSTERS;
 
 /// The name of the listener and of its route table.
 pub const GATEWAY: &str = "weir";
@@ -27,13 +29,17 @@ pub fn compile(model: &Model, modules: &Modules) -> Result<Snapshot, CompileErro
     let parts = model.parts();
     let routes = route_names(&parts.models)?;
     let mut snapshot = Snapshot::default();
+    for (name, lane) in attempt::lanes(model, &routes) {
+        snapshot.insert(Kind::Clusters, &name, cluster::cluster(&lane));
+        let (extension, body) = extension::model_compat(&lane, &modules.model_compat)?;
+        snapshot.insert(Kind::Extensions, &extension, body);
+    }
     for provider in &parts.providers {
-        snapshot.insert(Kind::Clusters, provider.name.as_str(), cluster::cluster(provider));
         if let Some(endpoints) = cluster::endpoints(provider) {
             snapshot.insert(Kind::Endpoints, provider.name.as_str(), endpoints);
         }
-        let secret = provider.credential.as_ref().and_then(|name| parts.secrets.get_key_value(name));
-        if let Some((name, secret)) = secret {
+        for (name, secret) in provider.credentials.iter().filter_map(|name| parts.secrets.get_key_value(name))
+        {
             snapshot.insert_secret(name.as_str(), secret.clone());
         }
     }
@@ -47,7 +53,7 @@ pub fn compile(model: &Model, modules: &Modules) -> Result<Snapshot, CompileErro
     snapshot.keys = Arc::new(extension::looked_up(parts));
     let auth = extension::auth(parts, &modules.auth)?;
     snapshot.insert(Kind::Extensions, extension::AUTH, auth);
-    let router = extension::router(parts, &routes, &modules.router)?;
+    let router = extension::router(model, &routes, &modules.router)?;
     snapshot.insert(Kind::Extensions, extension::ROUTER, router);
     snapshot.insert(Kind::Listeners, GATEWAY, listener::listener(parts));
     snapshot.insert(Kind::Routes, GATEWAY, route::table(model, &routes));

@@ -22,6 +22,8 @@ use crate::{
 pub struct Encoded {
     version: Option<Version>,
     resources: BTreeMap<Kind, BTreeMap<String, Sealed>>,
+    /// The endpoint resource that each cluster warms up with, where it needs one.
+    warmed_by: BTreeMap<String, String>,
     secrets: Vec<Secret>,
     keys: Arc<KeyTable>,
 }
@@ -39,7 +41,7 @@ impl Encoded {
     /// Encodes every resource.
     pub fn new(snapshot: &Snapshot) -> Result<Self, EncodeError> {
         let mut resources: BTreeMap<Kind, BTreeMap<String, Sealed>> = BTreeMap::new();
-        let mut secrets = Vec::new();
+        let (mut secrets, mut warmed_by) = (Vec::new(), BTreeMap::new());
         for kind in Kind::ALL {
             for (name, resource) in snapshot.of(kind) {
                 let refused = |problem| EncodeError { kind, name: name.into(), problem };
@@ -49,7 +51,14 @@ impl Encoded {
                 secrets.extend(resource.secrets.values().cloned());
             }
         }
-        Ok(Self { version: Some(version(&resources)), resources, secrets, keys: Arc::clone(&snapshot.keys) })
+        for (name, cluster) in snapshot.of(Kind::Clusters) {
+            let config = cluster.body.get("eds_cluster_config");
+            let service =
+                config.map(|config| config.get("service_name").and_then(Value::as_str).unwrap_or(name));
+            warmed_by.extend(service.map(|service| (name.to_owned(), service.to_owned())));
+        }
+        let (version, keys) = (Some(version(&resources)), Arc::clone(&snapshot.keys));
+        Ok(Self { version, resources, warmed_by, secrets, keys })
     }
 
     /// The same with these endpoint resources, by name, added or in the place of others.
@@ -82,6 +91,12 @@ impl Encoded {
     /// A resource.
     pub fn get(&self, kind: Kind, name: &str) -> Option<&Sealed> {
         self.resources.get(&kind)?.get(name)
+    }
+
+    /// The endpoint resource that a cluster warms up with, if it needs one that there is.
+    pub fn warms(&self, cluster: &str) -> Option<&str> {
+        let name = self.warmed_by.get(cluster)?;
+        self.get(Kind::Endpoints, name).map(|_| name.as_str())
     }
 
     /// The names of a kind's resources.

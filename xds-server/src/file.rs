@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use weir_schema::{HostPattern, ModelName, ModelPattern, Name, Timestamp};
 
 use crate::{
-    model::{self, Label, Model, ModelError, Problem, Span, Upstream},
+    model::{self, Label, Model, ModelError, Span, Upstream, Weight},
     secret::{Secret, SecretSource},
 };
 
@@ -209,12 +209,20 @@ pub struct Target {
     pub provider: Name,
     /// The model's name there. Default the same name.
     pub model: Option<ModelName>,
+    /// When it is asked: those of the lowest number first.
+    #[serde(default)]
+    pub priority: u32,
+    /// How often it is asked first, beside the others of its priority.
+    #[serde(default)]
+    pub weight: Weight,
 }
 
 /// `models[].timeouts`
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Timeouts {
+    /// How long an answer may take to begin, at each target.
+    pub first_token: Option<Span>,
     /// How long neither side may be silent.
     pub idle: Span,
     /// How long an answer may take as a whole.
@@ -232,8 +240,6 @@ impl File {
 
     /// The model that the file describes, with its secrets.
     pub fn into_model(self, secrets: BTreeMap<Name, Secret>) -> Result<Model, ModelError> {
-        let providers = self.providers.into_iter().map(Provider::into_model);
-        let models = self.models.into_iter().map(PublicModel::into_model);
         Model::new(model::Parts {
             gateway: self.gateway.into_model(),
             secrets,
@@ -241,8 +247,8 @@ impl File {
             domains: self.domains.into_iter().map(Domain::into_model).collect(),
             consumers: self.consumers.into_iter().map(Consumer::into_model).collect(),
             keys: self.keys.into_iter().map(Key::into_model).collect(),
-            providers: providers.collect::<Result<_, _>>()?,
-            models: models.collect::<Result<_, _>>()?,
+            providers: self.providers.into_iter().map(Provider::into_model).collect(),
+            models: self.models.into_iter().map(PublicModel::into_model).collect(),
         })
     }
 }
@@ -282,19 +288,15 @@ impl Key {
 }
 
 impl Provider {
-    fn into_model(self) -> Result<model::Provider, ModelError> {
-        if self.credentials.len() > 1 {
-            let at = format!("providers.{}.credentials", self.name);
-            return Err(ModelError { at, problem: Problem::Credentials });
-        }
-        Ok(model::Provider {
+    fn into_model(self) -> model::Provider {
+        model::Provider {
             name: self.name,
             upstream: self.upstream,
-            credential: self.credentials.into_iter().next(),
+            credentials: self.credentials,
             ca: self.tls.ca,
             http2: self.http2,
             connect_timeout: self.timeouts.connect.duration(),
-        })
+        }
     }
 }
 
@@ -304,19 +306,23 @@ impl PublicModel {
         model::label(&self.name, self.domain.as_ref())
     }
 
-    fn into_model(self) -> Result<model::PublicModel, ModelError> {
-        let Ok([target]) = <[Target; 1]>::try_from(self.targets) else {
-            let at = format!("models.{}.targets", model::label(&self.name, self.domain.as_ref()));
-            return Err(ModelError { at, problem: Problem::Targets });
-        };
-        Ok(model::PublicModel {
+    fn into_model(self) -> model::PublicModel {
+        model::PublicModel {
             name: self.name,
             domain: self.domain,
-            target: model::Target { provider: target.provider, model: target.model },
+            targets: self.targets.into_iter().map(Target::into_model).collect(),
+            first_token_timeout: self.timeouts.first_token.map(Span::duration),
             idle_timeout: self.timeouts.idle.duration(),
             total_timeout: self.timeouts.total.map(Span::duration),
             owned_by: self.owned_by,
-        })
+        }
+    }
+}
+
+impl Target {
+    fn into_model(self) -> model::Target {
+        let Self { provider, model, priority, weight } = self;
+        model::Target { provider, model, priority, weight }
     }
 }
 
@@ -357,7 +363,7 @@ impl Default for ProviderTimeouts {
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { idle: Span::from_secs(300), total: None }
+        Self { first_token: None, idle: Span::from_secs(300), total: None }
     }
 }
 

@@ -8,6 +8,7 @@ mod label;
 mod registries;
 mod service;
 mod upstream;
+mod weight;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -32,6 +33,7 @@ pub use registries::{BaseUrl, Consul, InvalidBaseUrl, Kubernetes, Nacos, Registr
 pub(crate) use service::encode;
 pub use service::{InvalidService, Service};
 pub use upstream::{At, Host, InvalidUpstream, Upstream};
+pub use weight::{InvalidWeight, Weight};
 
 /// Everything a gateway serves. Only [`Model::new`] makes one, so what is in it is consistent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,8 +114,8 @@ pub struct Provider {
     pub name: Name,
     /// Where it is reached.
     pub upstream: Upstream,
-    /// The secret it is called with, if it wants one.
-    pub credential: Option<Name>,
+    /// The secrets it is called with: none, one, or a pool of several.
+    pub credentials: Vec<Name>,
     /// The certificate authorities it is verified with, as a file that Envoy reads. Absent: the system's.
     pub ca: Option<PathBuf>,
     /// Whether it speaks HTTP/2 without TLS.
@@ -129,8 +131,10 @@ pub struct PublicModel {
     pub name: ModelName,
     /// The tenant it is for; there it stands before a shared model of this name. Absent: it is shared.
     pub domain: Option<Name>,
-    /// Who answers.
-    pub target: Target,
+    /// Who answers, at least one.
+    pub targets: Vec<Target>,
+    /// How long an answer may take to begin, at each target. Absent: as long as the other limits let it.
+    pub first_token_timeout: Option<Duration>,
     /// How long neither side may be silent.
     pub idle_timeout: Duration,
     /// How long an answer may take as a whole, from the end of the request. Absent: as long as it flows.
@@ -146,6 +150,10 @@ pub struct Target {
     pub provider: Name,
     /// The model's name there. Absent: the same name.
     pub model: Option<ModelName>,
+    /// When it is asked: those of the lowest number first, the others after them, in order.
+    pub priority: u32,
+    /// How often it is the first of its priority that is asked, beside the others'.
+    pub weight: Weight,
 }
 
 impl Model {
@@ -171,7 +179,7 @@ impl Model {
 
     /// The provider that a target names.
     pub fn provider(&self, name: &Name) -> Option<&Provider> {
-        self.parts.providers.iter().find(|provider| provider.name == *name)
+        self.parts.provider(name)
     }
 }
 
@@ -237,10 +245,14 @@ impl Parts {
             Some(path) if !path.is_absolute() => return refuse("tls.ca", Problem::RelativePath),
             _ => {}
         }
-        provider.credential.iter().try_for_each(|name| {
-            let at = || format!("providers.{}.credentials[0]", provider.name);
-            self.check_secret(name, Secret::fits_header, Problem::PemCredential, at)
-        })
+        for (nth, name) in provider.credentials.iter().enumerate() {
+            let at = || format!("providers.{}.credentials[{nth}]", provider.name);
+            self.check_secret(name, Secret::fits_header, Problem::PemCredential, at)?;
+            if provider.credentials.iter().take(nth).any(|other| other == name) {
+                return Err(ModelError { at: at(), problem: Problem::Duplicate });
+            }
+        }
+        Ok(())
     }
 
     /// A secret is there, and is what it is needed for.
@@ -265,13 +277,37 @@ impl Parts {
                 problem: Problem::Wildcard,
             });
         }
-        if model.target.model.as_ref().is_some_and(|name| name.as_str().contains('*')) {
-            let at = format!("models.{}.targets[0].model", model.label());
-            return Err(ModelError { at, problem: Problem::Wildcard });
+        let at = |field: &str| format!("models.{}.{field}", model.label());
+        for (nth, target) in model.targets.iter().enumerate() {
+            if target.model.as_ref().is_some_and(|name| name.as_str().contains('*')) {
+                return Err(ModelError {
+                    at: at(&format!("targets[{nth}].model")),
+                    problem: Problem::Wildcard,
+                });
+            }
+            let names = self.providers.iter().map(|provider| provider.name.as_str());
+            let at = || at(&format!("targets[{nth}].provider"));
+            known("provider", target.provider.as_str(), names, at)?;
+            let named = |target: &Target| {
+                (target.provider.clone(), target.model.clone().unwrap_or_else(|| model.name.clone()))
+            };
+            if let Some(first) =
+                model.targets.iter().take(nth).position(|other| named(other) == named(target))
+            {
+                return Err(ModelError { at: at(), problem: Problem::SameTarget(first) });
+            }
         }
-        let names = self.providers.iter().map(|provider| provider.name.as_str());
-        let at = || format!("models.{}.targets[0].provider", model.label());
-        known("provider", model.target.provider.as_str(), names, at)
+        let attempts = model.targets.iter().filter_map(|target| self.provider(&target.provider));
+        let attempts: usize = attempts.map(|provider| provider.credentials.len().max(1)).sum();
+        match attempts {
+            0 => Err(ModelError { at: at("targets"), problem: Problem::NoTarget }),
+            1..=MAX_ATTEMPTS => Ok(()),
+            _ => Err(ModelError { at: at("targets"), problem: Problem::TooManyAttempts }),
+        }
+    }
+
+    fn provider(&self, name: &Name) -> Option<&Provider> {
+        self.providers.iter().find(|provider| provider.name == *name)
     }
 }
 
@@ -359,12 +395,15 @@ pub enum Problem {
     /// A name with a `*` where a plain one is needed.
     #[error("\"*\" is not supported here")]
     Wildcard,
-    /// A model with no target or several.
-    #[error("a model has exactly one target")]
-    Targets,
-    /// A provider with a pool of credentials.
-    #[error("a provider has at most one credential")]
-    Credentials,
+    /// A model that nobody answers for.
+    #[error("a model needs at least one target")]
+    NoTarget,
+    /// A target that is there already.
+    #[error("targets[{0}] is the same model of the same provider")]
+    SameTarget(usize),
+    /// A request that could be tried too often.
+    #[error("the targets and the credentials of their providers make more than {MAX_ATTEMPTS} attempts")]
+    TooManyAttempts,
 }
 
 fn unique<N: Ord + Display>(kind: &str, names: impl Iterator<Item = N>) -> Result<(), ModelError> {
@@ -389,6 +428,9 @@ fn known<'a>(
     let suggestion = nearest(name, names).map(str::to_owned);
     Err(ModelError { at: at(), problem: Problem::Unknown { kind, name: name.into(), suggestion } })
 }
+
+/// How often one request is tried at most: at each target, with each of its credentials.
+pub const MAX_ATTEMPTS: usize = 16;
 
 /// Clusters with this prefix come from Envoy's bootstrap.
 const RESERVED: &str = "weir-";

@@ -13,6 +13,8 @@ use serde::Deserialize;
 pub struct Modules {
     /// The `auth` filter.
     pub auth: PathBuf,
+    /// The `model-compat` filter.
+    pub model_compat: PathBuf,
     /// The `router` filter.
     pub router: PathBuf,
 }
@@ -28,12 +30,20 @@ impl Modules {
             let path = folder.join(name);
             fs::canonicalize(&path).map_err(|error| ModulesError { path, problem: Problem::Io(error) })
         };
-        Ok(Self { auth: find(&names.auth)?, router: find(&names.router)? })
+        Ok(Self {
+            auth: find(&names.auth)?,
+            model_compat: find(&names.model_compat)?,
+            router: find(&names.router)?,
+        })
     }
 
     /// Paths of modules that need not exist, for checks that load none.
     pub fn placeholders() -> Self {
-        Self { auth: "/modules/auth.wasm".into(), router: "/modules/router.wasm".into() }
+        Self {
+            auth: "/modules/auth.wasm".into(),
+            model_compat: "/modules/model-compat.wasm".into(),
+            router: "/modules/router.wasm".into(),
+        }
     }
 }
 
@@ -60,8 +70,10 @@ pub enum Problem {
 
 /// The list of modules. A newer build may have more of them.
 #[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
 struct Names {
     auth: String,
+    model_compat: String,
     router: String,
 }
 

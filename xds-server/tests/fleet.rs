@@ -36,10 +36,14 @@ impl Weir {
     fn start(name: &str) -> Self {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         fs::create_dir_all(&folder).unwrap();
-        for module in ["auth.wasm", "router.wasm"] {
+        for module in ["auth.wasm", "model-compat.wasm", "router.wasm"] {
             fs::write(folder.join(module), "").unwrap();
         }
-        fs::write(folder.join("modules.json"), r#"{"auth": "auth.wasm", "router": "router.wasm"}"#).unwrap();
+        fs::write(
+            folder.join("modules.json"),
+            r#"{"auth": "auth.wasm", "model-compat": "model-compat.wasm", "router": "router.wasm"}"#,
+        )
+        .unwrap();
         write_config(&folder, 0);
         let mut weir = Command::new(env!("CARGO_BIN_EXE_weir"));
         weir.arg("serve").arg("--config").arg(folder.join("weir.yaml")).arg("--modules").arg(&folder);

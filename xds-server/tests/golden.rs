@@ -118,7 +118,10 @@ fn a_change_touches_only_the_resources_it_is_about() {
     assert_eq!(after("id: comments-ops", "id: comments-oncall"), ["extensions/weir.auth"]);
     assert_eq!(after("idle: 60s", "idle: 61s"), ["routes/weir"]);
     assert_eq!(after("model: gpt-4o-mini", "model: gpt-4o"), ["extensions/weir.router"]);
-    assert_eq!(after("10.1.2.3:8000", "10.1.2.4:8000"), ["endpoints/idc", "routes/weir"]);
+    assert_eq!(
+        after("10.1.2.3:8000", "10.1.2.4:8000"),
+        ["endpoints/idc", "extensions/weir.model-compat/idc", "routes/weir"]
+    );
     assert_eq!(after("connect: 2s", "connect: 3s"), ["clusters/idc"]);
     assert_eq!(after("port: 10443", "port: 10444"), ["listeners/weir"]);
     assert_eq!(after("labels: {tier: gold}", "labels: {tier: silver}"), [""; 0]);

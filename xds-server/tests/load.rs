@@ -25,8 +25,12 @@ fn folder(name: &str) -> PathBuf {
         "secrets: {openai: {file: key}}\nproviders:\n- {name: openai, upstream: https://api.openai.com/v1, credentials: [openai]}\n",
     );
     write("key", "sk-1\n");
-    write("modules.json", r#"{"auth": "auth.wasm", "router": "router.wasm", "quota": "quota.wasm"}"#);
+    write(
+        "modules.json",
+        r#"{"auth": "auth.wasm", "model-compat": "model-compat.wasm", "router": "router.wasm", "quota": "quota.wasm"}"#,
+    );
     write("auth.wasm", "");
+    write("model-compat.wasm", "");
     write("router.wasm", "");
     folder
 }

@@ -1,14 +1,16 @@
 //! One request: find its model while it streams, and send it there.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::mem;
+use std::num::NonZeroU32;
 use std::rc::Rc;
 
 use weir_core::{Cx, Flow, Head, Metric, Part, Reply, Side, Stream};
-use weir_schema::router::{Identity, Model};
-use weir_schema::state::{self, Grant};
+use weir_schema::router::{Identity, Model, Target};
+use weir_schema::state::{self, Forward, Grant};
 use weir_schema::{HEADER_PREFIX, ROUTE_HEADER};
 use weir_wire::openai::{ApiError, Endpoint};
-use weir_wire::{Member, RequestScan};
+use weir_wire::{Member, Rename, RequestScan};
 
 use crate::filter::{BAD_REQUEST, LISTED, ROUTED, Router, UNIDENTIFIED, UNKNOWN_MODEL};
 use crate::reply;
@@ -28,11 +30,20 @@ enum Phase {
     /// Nothing has come yet.
     Head,
     /// All is held until the model is known.
-    Seeking { scan: RequestScan, grant: Grant, content_length: Option<u64> },
+    Seeking { scan: RequestScan, grant: Grant, asked: Asked },
     /// The body flows; it is read on for a second `model` and for its end.
     Watching { scan: RequestScan },
     /// Nothing is left to do.
     Over,
+}
+
+/// What is kept of a request's head until its model is known.
+#[derive(Debug)]
+struct Asked {
+    path: String,
+    content_length: Option<u64>,
+    /// A number that is another for each request, to draw with.
+    lot: u64,
 }
 
 impl RouterStream {
@@ -57,15 +68,15 @@ impl RouterStream {
         if let Err(unreadable) = ApiError::unless_json(media.0, media.1) {
             return refuse(cx, BAD_REQUEST, &unreadable);
         }
-        let content_length = head.text("content-length").and_then(|length| length.parse().ok());
-        if content_length.is_some_and(|length| length > self.filter.body_bytes) {
+        let asked = Asked::of(cx, head);
+        if asked.content_length.is_some_and(|length| length > self.filter.body_bytes) {
             return refuse(cx, BAD_REQUEST, &reply::too_large(self.filter.body_bytes));
         }
         if head.is_end() {
             return refuse(cx, BAD_REQUEST, &ApiError::missing_model());
         }
         cx.read(Part::RequestBody);
-        self.phase = Phase::Seeking { scan: RequestScan::new(), grant, content_length };
+        self.phase = Phase::Seeking { scan: RequestScan::new(), grant, asked };
         Flow::Wait
     }
 
@@ -92,8 +103,8 @@ impl RouterStream {
 
     /// Decides by what has come of the body, which is well-formed so far.
     fn decide(&mut self, cx: &mut Cx<'_>, end: bool) -> Flow {
-        let Phase::Seeking { scan, grant, content_length } = &mut self.phase else { return Flow::Continue };
-        let Some(asked) = scan.model() else {
+        let Phase::Seeking { scan, grant, asked } = &mut self.phase else { return Flow::Continue };
+        let Some(name) = scan.model() else {
             return match end {
                 true => refuse(cx, BAD_REQUEST, &ApiError::missing_model()),
                 false if scan.bytes() > self.filter.held_body_bytes => {
@@ -102,10 +113,10 @@ impl RouterStream {
                 false => return Flow::Wait,
             };
         };
-        let Some(model) = self.filter.catalog.find(&asked.value, grant) else {
-            return refuse(cx, UNKNOWN_MODEL, &ApiError::model_not_found(&asked.value));
+        let Some(model) = self.filter.catalog.find(&name.value, grant) else {
+            return refuse(cx, UNKNOWN_MODEL, &ApiError::model_not_found(&name.value));
         };
-        send(cx, model, asked, *content_length);
+        send(cx, model, name, asked);
         let scan = mem::take(scan);
         self.phase = Phase::Watching { scan };
         Flow::Continue
@@ -158,26 +169,67 @@ impl Stream for RouterStream {
     }
 }
 
-/// Writes the route and the upstream's model name on a request whose head and first bytes are held.
-fn send(cx: &mut Cx<'_>, model: &Model, asked: &Member<String>, content_length: Option<u64>) {
-    cx.set_request_header(ROUTE_HEADER, model.route.as_str());
+impl Asked {
+    fn of(cx: &Cx<'_>, head: &Head<'_>) -> Self {
+        let mut hasher = DefaultHasher::new();
+        match head.get("x-request-id") {
+            Some(id) => id.hash(&mut hasher),
+            None => cx.now().hash(&mut hasher),
+        }
+        Self {
+            path: head.text(":path").unwrap_or_default().to_owned(),
+            content_length: head.text("content-length").and_then(|length| length.parse().ok()),
+            lot: hasher.finish(),
+        }
+    }
+}
+
+/// Sends a request, whose head and first bytes are held, to the model's route.
+fn send(cx: &mut Cx<'_>, model: &Model, name: &Member<String>, asked: &Asked) {
+    match drawn(&model.weights, asked.lot) {
+        Some(at) => cx.set_request_header(ROUTE_HEADER, format!("{}#{at}", model.route)),
+        None => cx.set_request_header(ROUTE_HEADER, model.route.as_str()),
+    }
     cx.publish(state::MODEL, model.name.as_str());
+    cx.count(ROUTED);
+    if model.targets.is_empty() {
+        return rename(cx, model, name, asked.content_length);
+    }
+    let target = |target: &Target| (target.cluster.clone(), target.upstream_model.to_string());
+    let forward = Forward {
+        path: asked.path.clone(),
+        model: name.span.clone(),
+        content_length: asked.content_length,
+        targets: model.targets.iter().map(target).collect(),
+    };
+    cx.publish(state::FORWARD, forward.to_string());
+}
+
+/// Which of the weights a lot falls on, if there are any.
+fn drawn(weights: &[NonZeroU32], lot: u64) -> Option<usize> {
+    let total: u64 = weights.iter().map(|weight| u64::from(weight.get())).sum();
+    let mut left = lot.checked_rem(total)?;
+    weights.iter().position(|weight| match left.checked_sub(weight.get().into()) {
+        Some(rest) => {
+            left = rest;
+            false
+        }
+        None => true,
+    })
+}
+
+/// Writes the upstream's name of the model in the body.
+fn rename(cx: &mut Cx<'_>, model: &Model, name: &Member<String>, content_length: Option<u64>) {
     let upstream_model = model.upstream_model.as_ref().unwrap_or(&model.name);
     cx.publish(state::UPSTREAM_MODEL, upstream_model.as_str());
-    cx.count(ROUTED);
-    if upstream_model.as_str() == asked.value {
+    if upstream_model.as_str() == name.value {
         return;
     }
-    // A model's name has no character that JSON escapes.
-    let literal = format!("\"{upstream_model}\"");
-    let (start, end) = (asked.span.start, asked.span.end);
+    let rename = Rename::new(name.span.clone(), upstream_model.as_str());
     if let Some(length) = content_length {
-        let added = u64::try_from(literal.len()).unwrap_or(u64::MAX);
-        let length = length.saturating_sub(end.saturating_sub(start)).saturating_add(added);
-        cx.set_request_header("content-length", length.to_string());
+        cx.set_request_header("content-length", rename.content_length(length).to_string());
     }
-    let position = |offset| usize::try_from(offset).unwrap_or(usize::MAX);
-    cx.replace_body(Side::Request, position(start)..position(end), literal);
+    cx.replace_body(Side::Request, rename.range(), rename.literal());
 }
 
 fn refuse(cx: &mut Cx<'_>, why: Metric, error: &ApiError) -> Flow {

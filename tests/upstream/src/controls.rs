@@ -1,5 +1,6 @@
 //! What a request's `sim-*` headers ask for.
 
+use std::num::NonZeroUsize;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -13,8 +14,8 @@ pub(crate) struct Controls {
     pub(crate) status: Option<StatusCode>,
     /// Add this `retry-after`.
     pub(crate) retry_after: Option<u64>,
-    /// Answer 200 with an error inside.
-    pub(crate) error_in_200: bool,
+    /// Answer 200 with an error as the body, or as this event of a stream, counted from 1.
+    pub(crate) error_in_200: Option<NonZeroUsize>,
     /// Wait before the first token.
     pub(crate) first_token_delay: Option<Duration>,
     /// Wait before every further token.
@@ -34,7 +35,7 @@ impl Controls {
         Ok(Self {
             status: value(headers, "sim-status")?,
             retry_after: value(headers, "sim-retry-after")?,
-            error_in_200: flag(headers, "sim-error-in-200")?,
+            error_in_200: value(headers, "sim-error-in-200")?,
             first_token_delay: millis("sim-first-token-delay-ms")?,
             token_delay: millis("sim-token-delay-ms")?,
             reset_after_chunks: value(headers, "sim-reset-after-chunks")?,

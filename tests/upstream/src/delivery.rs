@@ -152,13 +152,13 @@ fn bend(reply: Reply, controls: &Controls) -> Reply {
     let error = shapes::error("The simulated model server fails, as asked.", "server_error", None, None);
     match (controls.status, controls.error_in_200, reply) {
         (Some(status), _, _) => Reply::plain(status, error),
-        (None, true, Reply::Whole { .. }) => Reply::plain(StatusCode::OK, error),
-        (None, true, Reply::Stream { mut events, usage }) => {
-            events.truncate(EVENTS_BEFORE_AN_ERROR);
+        (None, Some(_), Reply::Whole { .. }) => Reply::plain(StatusCode::OK, error),
+        (None, Some(nth), Reply::Stream { mut events, usage }) => {
+            events.truncate(nth.get().saturating_sub(1));
             events.push(shapes::event(&error.to_string()));
             Reply::Stream { events, usage }
         }
-        (None, false, reply) => reply,
+        (None, None, reply) => reply,
     }
 }
 
@@ -182,11 +182,10 @@ fn duration(tokens: usize, per_second: u32) -> Duration {
     Duration::from_secs(1).checked_div(per_second).unwrap_or_default().saturating_mul(tokens)
 }
 
-const EVENTS_BEFORE_AN_ERROR: usize = 2;
-
 #[cfg(test)]
 mod tests {
     use std::io::Read;
+    use std::num::NonZeroUsize;
 
     use flate2::read::GzDecoder;
     use serde_json::json;
@@ -202,8 +201,11 @@ mod tests {
 
     #[test]
     fn a_status_replaces_the_reply() {
-        let controls =
-            Controls { status: Some(StatusCode::BAD_GATEWAY), error_in_200: true, ..Controls::default() };
+        let controls = Controls {
+            status: Some(StatusCode::BAD_GATEWAY),
+            error_in_200: NonZeroUsize::new(1),
+            ..Controls::default()
+        };
         let delivery = Delivery::new(stream(), controls, Speed::default());
         assert_eq!(
             (delivery.status, delivery.streamed, delivery.pieces.len()),
@@ -212,8 +214,8 @@ mod tests {
     }
 
     #[test]
-    fn an_error_in_a_stream_is_its_third_and_last_event() {
-        let controls = Controls { error_in_200: true, ..Controls::default() };
+    fn an_error_in_a_stream_is_the_event_that_was_asked_for_and_the_last() {
+        let controls = Controls { error_in_200: NonZeroUsize::new(3), ..Controls::default() };
         let delivery = Delivery::new(stream(), controls, Speed::default());
         let [a, b, error] = delivery.pieces.as_slice() else { panic!("three events") };
         assert_eq!((a.as_ref(), b.as_ref()), (b"data: a\n\n".as_ref(), b"data: b\n\n".as_ref()));

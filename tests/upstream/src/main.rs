@@ -39,6 +39,9 @@ pub(crate) struct Options {
     /// The bearer token that callers must send. Without it nobody is asked.
     #[arg(long)]
     api_key: Option<String>,
+    /// Answer well whatever a request's sim-* headers ask for.
+    #[arg(long)]
+    steady: bool,
     /// Prompt tokens read in a second; 0 reads them at once.
     #[arg(long, default_value_t = 0)]
     prefill_tokens_per_second: u32,
@@ -69,7 +72,7 @@ Request headers that change one answer:
   sim-tag: NAME                   groups requests for GET /sim/requests?tag=NAME
   sim-status: 503                 answers an error with this status
   sim-retry-after: 2              adds a retry-after header
-  sim-error-in-200: 1             answers 200 with an error as its body, or as the third event of a stream
+  sim-error-in-200: 1             answers 200 with an error as its body, or as the first event of a stream (2: the second)
   sim-first-token-delay-ms: 100   waits this long before the first token
   sim-token-delay-ms: 10          waits this long before every further token
   sim-reset-after-chunks: 3       resets the connection (HTTP/2: the stream) after so many chunks

@@ -35,6 +35,7 @@ use crate::shapes;
 pub(crate) struct Sim {
     api: Api,
     speed: Speed,
+    steady: bool,
     recorder: Arc<Recorder>,
     releases: Releases,
     metrics: Arc<Metrics>,
@@ -50,6 +51,7 @@ impl Sim {
                 prefill_per_second: options.prefill_tokens_per_second,
                 decode_per_second: options.decode_tokens_per_second,
             },
+            steady: options.steady,
             recorder: Arc::new(Recorder::new()),
             releases: Releases::default(),
         }
@@ -88,7 +90,9 @@ impl Sim {
             number: exchange.id(),
             created: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
         };
-        let (reply, controls) = match Controls::from_headers(&head.headers) {
+        let wishes =
+            if self.steady { Ok(Controls::default()) } else { Controls::from_headers(&head.headers) };
+        let (reply, controls) = match wishes {
             Ok(controls) => (self.api.answer(call), controls),
             Err(name) => {
                 let message = format!("The value of the header {name} cannot be read.");

@@ -1,20 +1,25 @@
-//! CDS and EDS: one cluster a provider.
+//! CDS and EDS: a cluster for each way to a provider.
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use serde_json::{Value, json};
 use weir_schema::Name;
 
-use super::{ads, seconds, typed, with};
+use super::{ads, attempt::Lane, extension, seconds, typed, with};
 use crate::{
     discovery::{Endpoint, Health},
     model::{At, Host, Provider, Service, Upstream},
 };
 
-pub(super) fn cluster(provider: &Provider) -> Value {
+/// The cluster of a lane.
+///
+/// Each has its `model-compat`, also where no attempt needs it yet: a chain changes with its cluster, and a model with the
+/// `router` filter, and between the two a request would meet a cluster that does not fit it.
+pub(super) fn cluster(lane: &Lane<'_>) -> Value {
+    let (name, provider) = (lane.cluster(), lane.provider);
     let upstream = &provider.upstream;
     let common = json!({
-        "name": provider.name,
+        "name": name,
         "connect_timeout": seconds(provider.connect_timeout),
         "load_balancing_policy": {"policies": [{"typed_extension_config": {
             "name": "envoy.load_balancing_policies.least_request",
@@ -26,12 +31,19 @@ pub(super) fn cluster(provider: &Provider) -> Value {
             "max_requests": UNLIMITED,
         }]},
         "typed_extension_protocol_options": {
-            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": protocol(provider),
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": protocol(lane),
         },
     });
     let discovery = match upstream.at() {
         At::Host(Host::Ip(_), _) | At::Nodes(_) => {
-            json!({"type": "EDS", "eds_cluster_config": {"eds_config": ads()}})
+            let eds = json!({"eds_config": ads()});
+            // All lanes of a provider lead to its endpoints.
+            let named = if name == provider.name.as_str() {
+                eds
+            } else {
+                with(eds, json!({"service_name": provider.name}))
+            };
+            json!({"type": "EDS", "eds_cluster_config": named})
         }
         // Named by the service: another service is another resource, and not the old one's nodes for a while.
         At::Service(service) => json!({
@@ -40,7 +52,7 @@ pub(super) fn cluster(provider: &Provider) -> Value {
         }),
         At::Host(host @ Host::Dns(_), port) => json!({
             "cluster_type": {"name": "envoy.cluster.dns", "typed_config": dns(upstream)},
-            "load_assignment": load_assignment(provider.name.as_str(), vec![address(host.to_string(), *port)]),
+            "load_assignment": load_assignment(&name, vec![address(host.to_string(), *port)]),
         }),
     };
     let cluster = with(common, discovery);
@@ -113,8 +125,10 @@ fn dns(upstream: &Upstream) -> Value {
     typed("envoy.extensions.clusters.dns.v3.DnsCluster", body)
 }
 
-fn protocol(provider: &Provider) -> Value {
-    let mut filters: Vec<Value> = provider.credential.iter().map(credential).collect();
+fn protocol(lane: &Lane<'_>) -> Value {
+    let provider = lane.provider;
+    let mut filters: Vec<Value> = lane.credential.into_iter().map(credential).collect();
+    filters.push(extension::place(&extension::model_compat_name(&lane.cluster())));
     filters.push(json!({
         "name": "envoy.filters.http.upstream_codec",
         "typed_config": typed("envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec", json!({})),

@@ -5,20 +5,32 @@ use std::{num::NonZeroU32, path::Path};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use weir_schema::{auth, router};
+use weir_schema::{auth, compat, router};
 
-use super::{CompileError, Routes, ads, typed, with};
-use crate::{bootstrap, key_table::KeyTable, lookup, model::Parts};
+use super::{
+    CompileError, Routes, ads,
+    attempt::{Lane, Plan},
+    typed, with,
+};
+use crate::{
+    bootstrap,
+    key_table::KeyTable,
+    lookup,
+    model::{Model, Parts},
+};
 
 /// The resource that has the `auth` filter.
 pub(super) const AUTH: &str = "weir.auth";
 /// The resource that has the `router` filter.
 pub(super) const ROUTER: &str = "weir.router";
 
+/// The names of the extensions that stand in the chains of clusters begin with this.
+pub const OF_CLUSTERS: &str = "weir.model-compat/";
+
 /// How much of a request is held until its model is known, at the filter and at the route.
 pub(super) const HELD_BODY_BYTES: NonZeroU32 = NonZeroU32::MIN.saturating_add(1024 * 1024 - 1);
 
-/// A place in the listener's chain whose filter is the extension resource of that name.
+/// A place in a filter chain whose filter is the extension resource of that name.
 pub(super) fn place(name: &str) -> Value {
     // No time limit: a listener without its filters must not open.
     let source = with(ads(), json!({"initial_fetch_timeout": "0s"}));
@@ -80,14 +92,25 @@ fn key_lookup(keys: &[auth::Key]) -> Result<auth::Lookup, CompileError> {
     serde_json::from_value(lookup).map_err(refused)
 }
 
-pub(super) fn router(parts: &Parts, routes: &Routes<'_>, module: &Path) -> Result<Value, CompileError> {
-    let models = routes.iter().map(|(route, model)| router::Model {
-        name: model.name.clone(),
-        domain: model.domain.clone(),
-        route: route.clone(),
-        upstream_model: model.target.model.clone().filter(|name| *name != model.name),
-        owned_by: model.owned_by.clone(),
-        created: 0,
+pub(super) fn router(model: &Model, routes: &Routes<'_>, module: &Path) -> Result<Value, CompileError> {
+    let parts = model.parts();
+    let models = routes.iter().map(|(route, served)| {
+        let plan = Plan::of(model, served);
+        let (single, weights) = (plan.single().map(|attempt| attempt.model), plan.weights());
+        let targets = plan.attempts().iter().filter(|_| single.is_none()).map(|attempt| router::Target {
+            cluster: attempt.lane.cluster(),
+            upstream_model: attempt.model.clone(),
+        });
+        router::Model {
+            name: served.name.clone(),
+            domain: served.domain.clone(),
+            route: route.clone(),
+            weights: if weights.len() > 1 { weights } else { Vec::new() },
+            upstream_model: single.filter(|name| **name != served.name).cloned(),
+            targets: targets.collect(),
+            owned_by: served.owned_by.clone(),
+            created: 0,
+        }
     });
     let domains = parts
         .domains
@@ -103,6 +126,24 @@ pub(super) fn router(parts: &Parts, routes: &Routes<'_>, module: &Path) -> Resul
     plugin("router", ROUTER, module, &config)
 }
 
+/// The resource that has the `model-compat` filter of a cluster.
+pub(super) fn model_compat_name(cluster: &str) -> String {
+    format!("{OF_CLUSTERS}{cluster}")
+}
+
+/// The `model-compat` filter of a lane's cluster, and the name of its resource.
+pub(super) fn model_compat(lane: &Lane<'_>, module: &Path) -> Result<(String, Value), CompileError> {
+    let upstream = &lane.provider.upstream;
+    let config = compat::Config {
+        cluster: lane.cluster(),
+        authority: upstream.authority(),
+        base_path: upstream.base_path().to_owned(),
+    };
+    let name = model_compat_name(&config.cluster);
+    let body = plugin("model-compat", &name, module, &config)?;
+    Ok((name, body))
+}
+
 fn plugin(
     filter: &'static str,
     name: &str,
@@ -111,7 +152,7 @@ fn plugin(
 ) -> Result<Value, CompileError> {
     let config = serde_json::to_value(config).map_err(|problem| CompileError::Config { filter, problem })?;
     let wasm = json!({"config": {
-        "name": name,
+        "name": format!("weir.{filter}"),
         "root_id": filter,
         "failure_policy": "FAIL_RELOAD",
         "allow_on_headers_stop_iteration": true,

@@ -1,19 +1,23 @@
-//! RDS: one route a model, found by the header that the `router` filter sets.
+//! RDS: the routes of each model, found by the header that the `router` filter sets.
 
 use serde_json::{Map, Value, json};
 
-use super::{GATEWAY, Routes, extension::HELD_BODY_BYTES, seconds, typed, with};
-use crate::model::{Model, Provider, PublicModel};
+use super::{
+    GATEWAY, Routes,
+    attempt::{Attempt, Plan},
+    extension::HELD_BODY_BYTES,
+    seconds, typed, with,
+};
+use crate::model::{Model, PublicModel};
 
 pub(super) fn table(model: &Model, routes: &Routes<'_>) -> Value {
-    // Every target's provider exists, or there would be no `Model`.
-    let actions: Map<String, Value> = routes
-        .iter()
-        .filter_map(|(name, served)| {
-            let provider = model.provider(&served.target.provider)?;
-            Some((name.to_string(), action(name.as_str(), route(served, provider))))
-        })
-        .collect();
+    let mut actions = Map::new();
+    for (name, served) in routes {
+        for (name, route) in routes_of(name.as_str(), served, &Plan::of(model, served)) {
+            let action = action(&name, route);
+            actions.insert(name, action);
+        }
+    }
     // The router filter answers for models that do not exist; this is for a request without its header.
     let nowhere = json!({"match": {"prefix": "/"}, "direct_response": {"status": 404}});
     let nothing = json!({"on_no_match": action("nowhere", nowhere)});
@@ -43,24 +47,76 @@ fn tree(actions: Map<String, Value>) -> Value {
     }})
 }
 
-fn route(model: &PublicModel, provider: &Provider) -> Value {
-    let upstream = &provider.upstream;
+/// A model's route, or one for each target that can be the first.
+fn routes_of(name: &str, model: &PublicModel, plan: &Plan<'_>) -> Vec<(String, Value)> {
+    if let Some(attempt) = plan.single() {
+        return vec![(name.to_owned(), route(model, 1, single(model, attempt)))];
+    }
+    let orders = plan.orders();
+    let name_of = |at| if orders.len() > 1 { format!("{name}#{at}") } else { name.to_owned() };
+    let route = |order: &Vec<&Attempt<'_>>| route(model, order.len(), several(model, order));
+    orders.iter().enumerate().map(|(at, order)| (name_of(at), route(order))).collect()
+}
+
+/// A route that leads on as `to` says, with limits that leave each of the attempts its time.
+fn route(model: &PublicModel, attempts: usize, to: Value) -> Value {
+    let idle = model.idle_timeout.saturating_mul(u32::try_from(attempts).unwrap_or(u32::MAX));
+    let common = json!({
+        "timeout": model.total_timeout.map_or("0s".into(), seconds),
+        "idle_timeout": seconds(idle),
+    });
+    json!({"match": {"prefix": "/v1/"}, "route": with(common, to)})
+}
+
+/// To the one cluster; the path and the host are the route's to write.
+fn single(model: &PublicModel, attempt: &Attempt<'_>) -> Value {
+    let upstream = &attempt.lane.provider.upstream;
     let host = upstream.authority().map_or_else(
         || json!({"auto_host_rewrite": true}),
         |authority| json!({"host_rewrite_literal": authority}),
     );
-    let route = json!({
-        "cluster": provider.name,
+    let to = json!({
+        "cluster": attempt.lane.cluster(),
         "prefix_rewrite": format!("{}/", upstream.base_path()),
-        "timeout": model.total_timeout.map_or("0s".into(), seconds),
-        "idle_timeout": seconds(model.idle_timeout),
     });
-    json!({"match": {"prefix": "/v1/"}, "route": with(route, host)})
+    let limit = model
+        .first_token_timeout
+        .map(|limit| json!({"retry_policy": {"num_retries": 0, "per_try_timeout": seconds(limit)}}));
+    with(with(to, host), limit.unwrap_or_else(|| json!({})))
+}
+
+/// To one cluster after the other, until one answers; `model-compat` writes the path and the host of each attempt.
+fn several(model: &PublicModel, order: &[&Attempt<'_>]) -> Value {
+    let groups = order.iter().map(|attempt| {
+        let cluster = attempt.lane.cluster();
+        json!({"name": cluster, "clusters": [{"cluster_name": cluster, "weight": 1}]})
+    });
+    let groups = json!({"priority_groups": groups.collect::<Vec<_>>()});
+    let retries = json!({
+        "retry_on": "5xx,reset,connect-failure,retriable-status-codes",
+        "retriable_status_codes": OUR_FAULT_OR_BUSY,
+        "num_retries": order.len().saturating_sub(1),
+        "refresh_cluster_on_retry": true,
+        "per_try_idle_timeout": seconds(model.idle_timeout),
+        "retry_back_off": {"base_interval": "0.005s", "max_interval": "0.01s"},
+    });
+    let limit = model.first_token_timeout.map(|limit| json!({"per_try_timeout": seconds(limit)}));
+    json!({
+        "inline_cluster_specifier_plugin": {"extension": {
+            "name": "envoy.router.cluster_specifier_plugin.priority_group",
+            "typed_config": typed(PRIORITY_GROUP, groups),
+        }},
+        "retry_policy": with(retries, limit.unwrap_or_else(|| json!({}))),
+    })
 }
 
 fn action(name: &str, route: Value) -> Value {
     json!({"action": {"name": name, "typed_config": typed("envoy.config.route.v3.Route", route)}})
 }
+
+/// Answers below 500 that say nothing against the request: a credential of ours that is refused, and a provider that
+/// has too much to do.
+const OUR_FAULT_OR_BUSY: [u16; 2] = [401, 429];
 
 /// What is no business of a provider's: how we route, and who is calling.
 const PRIVATE: [&str; 5] = [
@@ -71,4 +127,6 @@ const PRIVATE: [&str; 5] = [
     "x-envoy-internal",
 ];
 
+const PRIORITY_GROUP: &str =
+    "envoy.extensions.router.cluster_specifiers.priority_group.v3.PriorityGroupClusterSpecifier";
 const HEADER_INPUT: &str = "envoy.type.matcher.v3.HttpRequestHeaderMatchInput";

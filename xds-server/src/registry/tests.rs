@@ -19,8 +19,12 @@ impl Bench {
         let folder = Folder::new();
         let write = |file: &str, text: &str| fs::write(folder.join(file), text).unwrap();
         write("weir.yaml", FILE);
-        write("modules.json", r#"{"auth": "auth.wasm", "router": "router.wasm"}"#);
+        write(
+            "modules.json",
+            r#"{"auth": "auth.wasm", "model-compat": "model-compat.wasm", "router": "router.wasm"}"#,
+        );
         write("auth.wasm", "");
+        write("model-compat.wasm", "");
         write("router.wasm", "");
         Self::over(folder)
     }

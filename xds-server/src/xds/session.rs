@@ -12,7 +12,9 @@
 //! What is referred to goes out before what refers to it, and goes away after: a kind waits for the answer to
 //! the kinds it names, and nothing is removed while what may name it is still on its way. So a route never
 //! leads to a cluster that is not there. Envoy acknowledges a cluster when it has warmed up, for which it
-//! first asks for its endpoints and secrets; those therefore wait for nothing.
+//! first asks for its endpoints, its secrets and the extensions of its own chain; those therefore wait for nothing.
+//! It does not ask for endpoints that it has for the cluster as it was, and without them the new one would not warm
+//! up; so they go out again after each change of their cluster.
 
 mod subscription;
 
@@ -20,6 +22,7 @@ use std::collections::BTreeMap;
 
 use super::messages::{Any, DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource};
 use crate::{
+    compile::OF_CLUSTERS,
     encode::Encoded,
     snapshot::{Kind, Version},
 };
@@ -75,22 +78,32 @@ impl Session {
         }
         let mut responses = Vec::new();
         for kind in Kind::ALL {
-            if self.must_wait(kind) {
-                continue;
-            }
+            let waits = self.must_wait(kind);
             let removals = !self.may_be_referred_to(kind, snapshot);
             let Some(subscription) = self.subscriptions.get_mut(&kind) else { continue };
             let mut changes = subscription.changes(kind, snapshot);
             if !removals {
                 changes.retain(|_, change| !matches!(change, Change::Remove));
             }
+            if waits {
+                changes.retain(|name, _| is_part_of_a_cluster(kind, name));
+            }
             self.nonces = self.nonces.saturating_add(1);
             let nonce = self.nonces.to_string();
             if let Some(batch) = subscription.offer(changes, &nonce) {
+                if kind == Kind::Clusters {
+                    self.send_endpoints_anew(&batch, snapshot);
+                }
                 responses.push(response(kind, &batch, nonce, snapshot));
             }
         }
         responses
+    }
+
+    fn send_endpoints_anew(&mut self, clusters: &BTreeMap<String, Change>, snapshot: &Encoded) {
+        let Some(endpoints) = self.subscriptions.get_mut(&Kind::Endpoints) else { return };
+        let set = clusters.iter().filter(|(_, change)| matches!(change, Change::Set(_)));
+        set.filter_map(|(name, _)| snapshot.warms(name)).for_each(|name| endpoints.forget(name));
     }
 
     /// Whether something that `kind` may refer to is still on its way to the node.
@@ -127,6 +140,11 @@ fn referrers(kind: Kind) -> &'static [Kind] {
         Kind::Extensions => &[Kind::Listeners],
         Kind::Listeners => &[],
     }
+}
+
+/// Whether Envoy asks for the resource as a cluster warms up, and lets it go with the cluster.
+fn is_part_of_a_cluster(kind: Kind, name: &str) -> bool {
+    kind == Kind::Extensions && name.starts_with(OF_CLUSTERS)
 }
 
 fn response(

@@ -8,6 +8,7 @@ mod names;
 mod time;
 
 pub mod auth;
+pub mod compat;
 pub mod cooling;
 pub mod router;
 pub mod state;

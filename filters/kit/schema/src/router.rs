@@ -40,15 +40,33 @@ pub struct Model {
     pub domain: Option<Name>,
     /// What the route table matches in [`crate::ROUTE_HEADER`].
     pub route: Name,
+    /// Draws among several routes, `<route>#0`, `<route>#1` and so on, by their weights. Default `route` alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub weights: Vec<NonZeroU32>,
     /// The model's name at its upstream. Default the same name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream_model: Option<ModelName>,
+    /// The clusters that may be asked, where there are several: their `model-compat` writes the model's name, the path
+    /// and the host of each attempt.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<Target>,
     /// `owned_by` in the list of models. Default `weir`.
     #[serde(default = "default_owner")]
     pub owned_by: String,
     /// `created` in the list of models, in seconds since 1970. Default 0.
     #[serde(default)]
     pub created: u64,
+}
+
+/// A cluster, and what its upstream calls the model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// The cluster's name.
+    pub cluster: String,
+    /// The model's name there.
+    pub upstream_model: ModelName,
 }
 
 /// A tenant, and which of the shared models it sees.

@@ -3,6 +3,7 @@
 //! Envoy puts `wasm.` before each name: an access log reads `%FILTER_STATE(wasm.weir.consumer:PLAIN)%`.
 
 use core::fmt;
+use core::ops::Range;
 
 use crate::names::glob;
 use crate::{ModelPattern, Name};
@@ -18,8 +19,9 @@ pub const DOMAIN: &str = "weir.domain";
 pub const GRANT: &str = "weir.grant";
 /// The model the request asks for. Written by the first filter that reads the body.
 pub const MODEL: &str = "weir.model";
-/// The route that serves the request: what the route table matches in [`crate::ROUTE_HEADER`]. Written by `router`.
-pub const ROUTE: &str = "weir.route";
+/// What each attempt at an upstream starts from: a [`Forward`]. Written by `router` where a model has several
+/// targets.
+pub const FORWARD: &str = "weir.forward";
 /// The model's name at the upstream. Written by whoever replaces it in the body.
 pub const UPSTREAM_MODEL: &str = "weir.upstream_model";
 /// What the answer has used so far: a [`Usage`], written anew as it grows.
@@ -77,6 +79,44 @@ impl Grant {
 }
 
 const ANY: &str = "*";
+
+/// A request as the client sent it, for those who write each attempt of it anew, as [`FORWARD`] has it.
+///
+/// Published as `path`, then `start end` or `start end content-length`, then `cluster upstream-model` for each target,
+/// a line each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forward {
+    /// The path the client asked for, with its query.
+    pub path: String,
+    /// Where in the body the model's name stands, quotes included, in bytes.
+    pub model: Range<u64>,
+    /// The length of the body in bytes, if the client has said it.
+    pub content_length: Option<u64>,
+    /// The clusters that it may be sent to, each with the model's name there.
+    pub targets: Vec<(String, String)>,
+}
+
+impl Forward {
+    /// A forward as it was published; `None` if it is none.
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        let mut lines = core::str::from_utf8(bytes).ok()?.split('\n');
+        let path = lines.next()?.to_owned();
+        let mut numbers = lines.next()?.split(' ').map(str::parse);
+        let model = numbers.next()?.ok()?..numbers.next()?.ok()?;
+        let content_length = numbers.next().transpose().ok()?;
+        let target = |line: &str| line.split_once(' ').map(|(cluster, model)| (cluster.into(), model.into()));
+        Some(Self { path, model, content_length, targets: lines.map(target).collect::<Option<_>>()? })
+    }
+}
+
+impl fmt::Display for Forward {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, model, content_length, targets } = self;
+        write!(f, "{path}\n{} {}", model.start, model.end)?;
+        content_length.map_or(Ok(()), |length| write!(f, " {length}"))?;
+        targets.iter().try_for_each(|(cluster, model)| write!(f, "\n{cluster} {model}"))
+    }
+}
 
 /// The tokens that one request has used, as [`USAGE`] has them.
 ///
@@ -159,6 +199,24 @@ mod tests {
         assert!(some.allows("index") && some.allows("gpt-4o"));
         assert!(!some.allows("index-2") && !some.allows("index\ngpt-4o") && !some.is_any());
         assert!(grant(&["a", "*"]).is_any() && grant(&["*"]).allows("anything"));
+    }
+
+    #[test]
+    fn a_forward_is_read_as_it_was_published() {
+        let forward = Forward {
+            path: "/v1/chat/completions?a=b c".into(),
+            model: 10..17,
+            content_length: Some(120),
+            targets: vec![("idc".into(), "index-chat".into()), ("cloud#2".into(), "gpt".into())],
+        };
+        let text = "/v1/chat/completions?a=b c\n10 17 120\nidc index-chat\ncloud#2 gpt";
+        assert_eq!(forward.to_string(), text);
+        assert_eq!(Forward::parse(forward.to_string().as_bytes()), Some(forward.clone()));
+        let chunked = Forward { content_length: None, ..forward };
+        assert_eq!(Forward::parse(chunked.to_string().as_bytes()), Some(chunked));
+        for none in ["", "/v1/x", "/v1/x\n1", "/v1/x\n1 2 x", "/v1/x\n1 2\ncluster"] {
+            assert_eq!(Forward::parse(none.as_bytes()), None, "{none}");
+        }
     }
 
     #[test]

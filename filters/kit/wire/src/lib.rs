@@ -6,12 +6,15 @@
 //! | module | reads |
 //! |---|---|
 //! | [`openai`] | whole bodies, endpoints and errors of OpenAI's interface |
+//! | [`rename`] | where a model's name stands, to write another one there |
 //! | [`scan`] | a request's JSON body while it streams, for `model` and its neighbours |
 //! | [`sse`] | a stream of server-sent events, frame by frame |
 
 pub mod openai;
+pub mod rename;
 pub mod scan;
 pub mod sse;
 
+pub use rename::Rename;
 pub use scan::{Member, RequestScan, ScanError};
 pub use sse::{EventTooLong, SseEvent, SseFrame, SseFramer};

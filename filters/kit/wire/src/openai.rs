@@ -5,6 +5,7 @@
 //! is no reason to refuse it.
 
 mod chat;
+mod concealed;
 mod embeddings;
 mod endpoint;
 mod error;
@@ -20,6 +21,7 @@ pub use self::{
     chat::{
         ChatChunk, ChatCompletion, ChatRequest, Choice, ChunkChoice, Content, Delta, Message, StreamOptions,
     },
+    concealed::ConcealedError,
     embeddings::{EmbeddingsRequest, EmbeddingsResponse},
     endpoint::Endpoint,
     error::{ApiError, ErrorBody, ErrorDetail, ErrorKind},

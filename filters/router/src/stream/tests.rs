@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use weir_core::testing::Bench;
 use weir_core::{Effect, Filter, StreamId};
 
@@ -9,6 +11,9 @@ const CONFIG: &str = r#"{
     "models": [
         {"name": "index", "route": "index", "upstream_model": "index-1.9b-chat"},
         {"name": "Qwen/Qwen3", "route": "qwen-qwen3", "owned_by": "idc", "created": 5},
+        {"name": "split", "route": "split", "weights": [1, 3], "targets": [
+            {"cluster": "idc", "upstream_model": "s"}, {"cluster": "lab@two", "upstream_model": "split"}
+        ]},
         {"name": "secret", "route": "secret"}
     ]
 }"#;
@@ -22,7 +27,10 @@ struct Request {
 impl Request {
     fn new() -> Self {
         let bench = Bench::default();
-        bench.state.borrow_mut().insert(state::GRANT.into(), b"default\nindex\nQwen/*\nabsent".to_vec());
+        bench
+            .state
+            .borrow_mut()
+            .insert(state::GRANT.into(), b"default\nindex\nQwen/*\nabsent\nsplit".to_vec());
         let filter = Rc::new(Router::new(serde_json::from_str(CONFIG).unwrap()).unwrap());
         Self { bench, stream: filter.stream(StreamId(1)) }
     }
@@ -58,8 +66,8 @@ fn a_request_flows_as_soon_as_its_model_is_known() {
     let expected = [
         Effect::SetHeader(Side::Request, ROUTE_HEADER.into(), "index".into()),
         Effect::Publish(state::MODEL, "index".into()),
-        Effect::Publish(state::UPSTREAM_MODEL, "index-1.9b-chat".into()),
         Effect::Count(ROUTED, 1),
+        Effect::Publish(state::UPSTREAM_MODEL, "index-1.9b-chat".into()),
         Effect::SetHeader(Side::Request, "content-length".into(), "67".into()),
         Effect::ReplaceBody(Side::Request, 23..30, b"\"index-1.9b-chat\"".into()),
     ];
@@ -142,7 +150,8 @@ fn a_caller_sees_the_models_it_may_use() {
     let (flow, _) = Request::new().head("GET", "/v1/models", &[]);
     let body = concat!(
         r#"{"object":"list","data":[{"id":"index","object":"model","created":0,"owned_by":"weir"},"#,
-        r#"{"id":"Qwen/Qwen3","object":"model","created":5,"owned_by":"idc"}]}"#
+        r#"{"id":"Qwen/Qwen3","object":"model","created":5,"owned_by":"idc"},"#,
+        r#"{"id":"split","object":"model","created":0,"owned_by":"weir"}]}"#
     );
     assert_eq!(answer(&flow), (200, body.into()));
     let one = |path| answer(&Request::new().head("GET", path, &[]).0).0;
@@ -262,4 +271,45 @@ fn a_configuration_that_contradicts_itself_is_refused() {
         let error = Router::new(serde_json::from_str(config).unwrap()).unwrap_err();
         assert_eq!(error.field, field);
     }
+}
+
+#[test]
+fn a_model_with_several_targets_is_left_to_each_attempt() {
+    let mut request = Request::chat(&[("content-length", "17")]);
+    let (flow, effects) = request.body(r#"{"model":"split"}"#, true);
+    assert_eq!(flow, Flow::Continue);
+    let forward = "/v1/chat/completions\n9 16 17\nidc s\nlab@two split".to_owned();
+    assert_eq!(
+        effects.get(1..),
+        Some(
+            &[
+                Effect::Publish(state::MODEL, "split".into()),
+                Effect::Count(ROUTED, 1),
+                Effect::Publish(state::FORWARD, forward),
+            ][..]
+        )
+    );
+}
+
+#[test]
+fn targets_are_drawn_by_their_weights() {
+    let weights: Vec<_> = [2, 1, 5].into_iter().map(|weight| NonZeroU32::new(weight).unwrap()).collect();
+    let routes: Vec<_> = (0..9).map(|lot| drawn(&weights, lot)).collect();
+    assert_eq!(routes, [0, 0, 1, 2, 2, 2, 2, 2, 0].map(Some));
+    assert_eq!(drawn(&weights, u64::MAX), Some(2));
+    assert_eq!(drawn(&[], 7), None);
+}
+
+#[test]
+fn requests_are_spread_over_the_routes_of_a_model() {
+    let mut routes = BTreeMap::new();
+    for id in 0..400 {
+        let mut request = Request::chat(&[("x-request-id", &format!("{id}"))]);
+        let (_, effects) = request.body(r#"{"model":"split"}"#, true);
+        let Some(Effect::SetHeader(_, _, route)) = effects.into_iter().next() else { panic!("no route") };
+        let count: &mut u32 = routes.entry(route).or_default();
+        *count = count.saturating_add(1);
+    }
+    assert_eq!(routes.keys().collect::<Vec<_>>(), ["split#0", "split#1"]);
+    assert!((60..140).contains(&routes["split#0"]), "{routes:?}");
 }

@@ -24,7 +24,7 @@ fn fields() -> Value {
     Value::Object(envoys.chain(ours).collect::<Map<_, _>>())
 }
 
-const FIELDS: [(&str, &str); 13] = [
+const FIELDS: [(&str, &str); 14] = [
     ("time", "%START_TIME(%Y-%m-%dT%H:%M:%S.%3fZ)%"),
     ("method", "%REQ(:METHOD)%"),
     ("path", "%PATH(NQ:PATH)%"),
@@ -36,6 +36,7 @@ const FIELDS: [(&str, &str); 13] = [
     ("bytes_received", "%BYTES_RECEIVED%"),
     ("bytes_sent", "%BYTES_SENT%"),
     ("request_id", "%REQ(X-REQUEST-ID)%"),
+    ("attempts", "%UPSTREAM_REQUEST_ATTEMPT_COUNT%"),
     ("cluster", "%UPSTREAM_CLUSTER%"),
     ("upstream", "%UPSTREAM_HOST%"),
 ];

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{super::messages::DeltaDiscoveryRequest, Progress};
+use super::{super::messages::DeltaDiscoveryRequest, Progress, is_part_of_a_cluster};
 use crate::{
     encode::Encoded,
     snapshot::{Kind, Version},
@@ -111,6 +111,8 @@ impl Subscription {
             (Some(new), Some(Holding::Resource(version))) if new.version == *version => None,
             (Some(new), _) => Some(Change::Set(new.version.clone())),
             (None, Some(Holding::Nothing)) => None,
+            // The node itself lets go of it, when its cluster changes.
+            (None, Some(Holding::Resource(_))) if is_part_of_a_cluster(kind, name) => None,
             (None, Some(Holding::Resource(_))) => Some(Change::Remove),
             (None, None) => Some(Change::Deny),
         };
@@ -176,7 +178,8 @@ impl Subscription {
         }
     }
 
-    fn forget(&mut self, name: &str) {
+    /// Takes the node for one that has not got the resource.
+    pub(super) fn forget(&mut self, name: &str) {
         self.held.remove(name);
         self.refused.remove(name);
         if let Some(in_flight) = &mut self.in_flight {

@@ -83,7 +83,16 @@ fn snapshot(clusters: &[(&str, u32)]) -> Encoded {
     let mut snapshot = Snapshot::default();
     for (name, seconds) in clusters {
         let timeout = format!("{seconds}s");
-        snapshot.insert(Kind::Clusters, name, json!({"name": name, "connect_timeout": timeout}));
+        snapshot.insert(
+            Kind::Clusters,
+            name,
+            json!({
+                "name": name,
+                "connect_timeout": timeout,
+                "type": "EDS",
+                "eds_cluster_config": {"eds_config": {"ads": {}}},
+            }),
+        );
         snapshot.insert(Kind::Endpoints, name, json!({"cluster_name": name}));
     }
     let hosts: Vec<_> = clusters.iter().map(|(name, _)| json!({"name": name, "domains": [name]})).collect();
@@ -258,6 +267,39 @@ fn what_is_referred_to_comes_first_and_goes_last() {
     assert_eq!(node.accepts(endpoints, &now), ["+endpoints/new"]);
     let order = ["+clusters/new", "+routes/weir", "-clusters/old", "-endpoints/old"];
     assert_eq!(node.accepts(clusters, &now), order);
+}
+
+#[test]
+fn a_cluster_that_changes_gets_its_endpoints_again() {
+    let mut node = Node::settled(&snapshot(&[("a", 1), ("b", 1)]));
+    let now = snapshot(&[("a", 1), ("b", 2)]);
+    let responses = node.session.on_snapshot(&now);
+    assert_eq!(responses.iter().map(names).collect::<Vec<_>>(), [["b"], ["b"]]);
+    assert_eq!(node.accepts(responses, &now), ["+clusters/b", "+endpoints/b"]);
+    assert!(node.progress(&now).values().all(|progress| *progress == Progress::Acked));
+}
+
+#[test]
+fn an_extension_of_a_cluster_comes_while_the_cluster_warms_up_and_goes_with_it() {
+    let snapshot = |version: u32, of_clusters: &[&str]| {
+        let mut snapshot = Snapshot::default();
+        snapshot.insert(Kind::Clusters, "a", json!({"name": "a", "connect_timeout": format!("{version}s")}));
+        for name in of_clusters.iter().chain(&["weir.router"]) {
+            let config = json!({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": version.to_string()});
+            snapshot.insert(Kind::Extensions, name, json!({"name": name, "typed_config": config}));
+        }
+        Encoded::new(&snapshot).unwrap()
+    };
+    let mut node = Node::settled(&snapshot(1, &[]));
+    let now = snapshot(2, &["weir.model-compat/a"]);
+    let clusters = node.session.on_snapshot(&now);
+    assert_eq!(clusters.iter().map(names).collect::<Vec<_>>(), [["a"]]);
+    let own = node.asks(Kind::Extensions, &["weir.model-compat/a"], &now);
+    assert_eq!(node.accepts(own, &now), ["+extensions/weir.model-compat/a"]);
+    assert_eq!(node.accepts(clusters, &now), ["+clusters/a", "+extensions/weir.router"]);
+    let before = snapshot(1, &[]);
+    let responses = node.session.on_snapshot(&before);
+    assert_eq!(node.accepts(responses, &before), ["+clusters/a", "+extensions/weir.router"]);
 }
 
 #[test]

@@ -1,0 +1,51 @@
+//! Another model name in a body that is not parsed again.
+
+use core::ops::Range;
+
+/// The replacement of a model's name in a body: these bytes and its length change, and nothing else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rename {
+    span: Range<u64>,
+    literal: String,
+}
+
+impl Rename {
+    /// Writes `name` where `span` is: the old name in bytes of the body, quotes included ([`crate::Member::span`]).
+    /// `name` has no character that JSON escapes.
+    pub fn new(span: Range<u64>, name: &str) -> Self {
+        Self { span, literal: format!("\"{name}\"") }
+    }
+
+    /// The length of the body afterwards, in bytes.
+    pub fn content_length(&self, before: u64) -> u64 {
+        let added = u64::try_from(self.literal.len()).unwrap_or(u64::MAX);
+        before.saturating_sub(self.span.end.saturating_sub(self.span.start)).saturating_add(added)
+    }
+
+    /// Which bytes of the body are replaced.
+    pub fn range(&self) -> Range<usize> {
+        let position = |offset| usize::try_from(offset).unwrap_or(usize::MAX);
+        position(self.span.start)..position(self.span.end)
+    }
+
+    /// What stands there afterwards.
+    pub fn literal(&self) -> &str {
+        &self.literal
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_replaced_and_the_length_follows() {
+        let body = r#"{"model":"index","n":1}"#;
+        let rename = Rename::new(9..16, "index-1.9b-chat");
+        let mut renamed = body.to_owned();
+        renamed.replace_range(rename.range(), rename.literal());
+        assert_eq!(renamed, r#"{"model":"index-1.9b-chat","n":1}"#);
+        let (before, after) = (u64::try_from(body.len()).unwrap(), u64::try_from(renamed.len()).unwrap());
+        assert_eq!(rename.content_length(before), after);
+    }
+}

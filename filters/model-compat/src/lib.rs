@@ -1,0 +1,20 @@
+//! The `model-compat` filter: fits each attempt to the upstream it goes to.
+//!
+//! It stands in the filter chain of a cluster, so a fallback to another provider gets a name, a path and a host of its
+//! own. What Envoy's attempts share, a header of the last one included, it writes anew each time.
+//!
+//! | event | action |
+//! |---|---|
+//! | request head | where the `router` filter has left it to each attempt: set `:path`, `:authority` and `content-length`; anything else passes |
+//! | request body | hold what comes until the model's name is in it, replace the name, let all flow |
+//! | response head | hold a 200 until its body shows that it is an answer |
+//! | response body | an error in place of an answer gets the status of an error, so that Envoy tries the next target; anything else flows untouched |
+
+mod filter;
+mod opening;
+mod stream;
+
+pub use filter::ModelCompat;
+pub use stream::CompatStream;
+
+weir_host::plugin!(crate::ModelCompat, response);
