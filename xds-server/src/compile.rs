@@ -4,6 +4,7 @@ mod attempt;
 mod cluster;
 mod extension;
 mod listener;
+mod quota;
 mod route;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -55,6 +56,8 @@ pub fn compile(model: &Model, modules: &Modules) -> Result<Snapshot, CompileErro
     snapshot.insert(Kind::Extensions, extension::AUTH, auth);
     let router = extension::router(model, &routes, &modules.router)?;
     snapshot.insert(Kind::Extensions, extension::ROUTER, router);
+    let quota = extension::quota(parts, &routes, &modules.quota)?;
+    snapshot.insert(Kind::Extensions, extension::QUOTA, quota);
     snapshot.insert(Kind::Listeners, GATEWAY, listener::listener(parts));
     snapshot.insert(Kind::Routes, GATEWAY, route::table(model, &routes));
     Ok(snapshot)

@@ -3,6 +3,7 @@
 pub mod discovery;
 mod error;
 mod hashes;
+mod quota;
 
 use std::{
     collections::BTreeMap,
@@ -13,6 +14,7 @@ use std::{
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use weir_schema::quota::{Limits as Allowance, Prices};
 use weir_schema::{HostPattern, ModelName, ModelPattern, Name, Timestamp};
 
 use crate::{
@@ -22,6 +24,7 @@ use crate::{
 
 pub use error::{FileError, Place};
 pub use hashes::Hashes;
+pub use quota::{Match, Quota};
 
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -43,6 +46,8 @@ pub struct File {
     pub providers: Vec<Provider>,
     /// What callers may ask for.
     pub models: Vec<PublicModel>,
+    /// Who may use how much.
+    pub quotas: Vec<Quota>,
 }
 
 /// `gateway`
@@ -123,6 +128,8 @@ pub struct Consumer {
     /// What is known about it.
     #[serde(default)]
     pub labels: BTreeMap<Name, Label>,
+    /// How much may be used.
+    pub limits: Option<Box<Allowance>>,
 }
 
 /// `keys[]`
@@ -143,6 +150,8 @@ pub struct Key {
     /// Whether it is refused for now.
     #[serde(default)]
     pub disabled: bool,
+    /// How much may be used.
+    pub limits: Option<Box<Allowance>>,
 }
 
 /// `providers[]`
@@ -165,6 +174,8 @@ pub struct Provider {
     /// How long things may take.
     #[serde(default)]
     pub timeouts: ProviderTimeouts,
+    /// How much may be used.
+    pub limits: Option<Box<Allowance>>,
 }
 
 /// `providers[].tls`
@@ -199,6 +210,10 @@ pub struct PublicModel {
     /// `owned_by` in the list of models.
     #[serde(default = "default_owner")]
     pub owned_by: String,
+    /// What its tokens cost.
+    pub prices: Option<Box<Prices>>,
+    /// How much may be used.
+    pub limits: Option<Box<Allowance>>,
 }
 
 /// `models[].targets[]`
@@ -249,6 +264,7 @@ impl File {
             keys: self.keys.into_iter().map(Key::into_model).collect(),
             providers: self.providers.into_iter().map(Provider::into_model).collect(),
             models: self.models.into_iter().map(PublicModel::into_model).collect(),
+            quotas: self.quotas.into_iter().map(Quota::into_model).collect(),
         })
     }
 }
@@ -276,14 +292,27 @@ impl Domain {
 
 impl Consumer {
     fn into_model(self) -> model::Consumer {
-        model::Consumer { name: self.name, domain: self.domain, labels: self.labels }
+        model::Consumer {
+            name: self.name,
+            domain: self.domain,
+            labels: self.labels,
+            limits: self.limits.map(|limits| *limits),
+        }
     }
 }
 
 impl Key {
     fn into_model(self) -> model::Key {
-        let Self { id, consumer, sha256, models, expires_at, disabled } = self;
-        model::Key { id, consumer, sha256: sha256.into(), models, expires_at, disabled }
+        let Self { id, consumer, sha256, models, expires_at, disabled, limits } = self;
+        model::Key {
+            id,
+            consumer,
+            sha256: sha256.into(),
+            models,
+            expires_at,
+            disabled,
+            limits: limits.map(|limits| *limits),
+        }
     }
 }
 
@@ -296,6 +325,7 @@ impl Provider {
             ca: self.tls.ca,
             http2: self.http2,
             connect_timeout: self.timeouts.connect.duration(),
+            limits: self.limits.map(|limits| *limits),
         }
     }
 }
@@ -315,6 +345,8 @@ impl PublicModel {
             idle_timeout: self.timeouts.idle.duration(),
             total_timeout: self.timeouts.total.map(Span::duration),
             owned_by: self.owned_by,
+            prices: self.prices.map(|prices| *prices),
+            limits: self.limits.map(|limits| *limits),
         }
     }
 }

@@ -5,6 +5,7 @@
 mod domain;
 mod duration;
 mod label;
+mod quota;
 mod registries;
 mod service;
 mod upstream;
@@ -19,6 +20,7 @@ use std::{
     time::Duration,
 };
 
+use weir_schema::quota::{Limits, Prices};
 use weir_schema::{KeyHash, ModelName, ModelPattern, Name, Timestamp};
 
 use crate::{
@@ -29,6 +31,8 @@ use crate::{
 pub use domain::{Domain, ServerTls, label};
 pub use duration::{InvalidSpan, Span};
 pub use label::{InvalidLabel, Label};
+pub(crate) use quota::OF_OBJECTS;
+pub use quota::{InvalidShare, Match, Quota, Share};
 pub use registries::{BaseUrl, Consul, InvalidBaseUrl, Kubernetes, Nacos, Registries, Server, Settling};
 pub(crate) use service::encode;
 pub use service::{InvalidService, Service};
@@ -60,6 +64,8 @@ pub struct Parts {
     pub providers: Vec<Provider>,
     /// What callers may ask for.
     pub models: Vec<PublicModel>,
+    /// Who may use how much.
+    pub quotas: Vec<Quota>,
 }
 
 /// Where the gateway listens, and its limits.
@@ -88,6 +94,8 @@ pub struct Consumer {
     pub domain: Option<Name>,
     /// What is known about it.
     pub labels: BTreeMap<Name, Label>,
+    /// How much may be used. Absent: no limit of its own.
+    pub limits: Option<Limits>,
 }
 
 /// An API key: whom it stands for and what it allows.
@@ -105,6 +113,8 @@ pub struct Key {
     pub expires_at: Option<Timestamp>,
     /// Whether it is refused for now.
     pub disabled: bool,
+    /// How much may be used. Absent: no limit of its own.
+    pub limits: Option<Limits>,
 }
 
 /// Someone who answers requests for models.
@@ -122,6 +132,8 @@ pub struct Provider {
     pub http2: bool,
     /// How long a connection may take to open.
     pub connect_timeout: Duration,
+    /// How much may be used. Absent: no limit of its own.
+    pub limits: Option<Limits>,
 }
 
 /// A model that callers may ask for.
@@ -141,6 +153,10 @@ pub struct PublicModel {
     pub total_timeout: Option<Duration>,
     /// `owned_by` in the list of models.
     pub owned_by: String,
+    /// What its tokens cost. Absent: nothing.
+    pub prices: Option<Prices>,
+    /// How much may be used. Absent: no limit of its own.
+    pub limits: Option<Limits>,
 }
 
 /// Who answers requests for a model, and what it calls the model.
@@ -169,6 +185,7 @@ impl Model {
         for model in &parts.models {
             parts.check_model(model)?;
         }
+        parts.check_quotas()?;
         Ok(Self { parts })
     }
 
@@ -377,6 +394,16 @@ pub enum Problem {
     /// A key of no domain, though there are domains.
     #[error("there are domains, and none of them is \"default\"; name a consumer, which has a domain")]
     NoConsumer,
+    /// A quota, or limits, that limit nothing.
+    #[error(
+        "no limit is named; there are rpm, tpm, concurrency, tokens_per_day, tokens_per_month and cost_per_month"
+    )]
+    NoLimit,
+    /// A quota has a name that limits on objects have.
+    #[error(
+        "names that begin with \"{OF_OBJECTS}\" are those of limits on keys, consumers, models and providers"
+    )]
+    ReservedQuota,
     /// A provider has a name of Weir's own clusters.
     #[error("names that begin with \"{RESERVED}\" are Weir's own")]
     Reserved,

@@ -15,6 +15,8 @@ pub struct Modules {
     pub auth: PathBuf,
     /// The `model-compat` filter.
     pub model_compat: PathBuf,
+    /// The `quota` filter.
+    pub quota: PathBuf,
     /// The `router` filter.
     pub router: PathBuf,
 }
@@ -33,6 +35,7 @@ impl Modules {
         Ok(Self {
             auth: find(&names.auth)?,
             model_compat: find(&names.model_compat)?,
+            quota: find(&names.quota)?,
             router: find(&names.router)?,
         })
     }
@@ -42,6 +45,7 @@ impl Modules {
         Self {
             auth: "/modules/auth.wasm".into(),
             model_compat: "/modules/model-compat.wasm".into(),
+            quota: "/modules/quota.wasm".into(),
             router: "/modules/router.wasm".into(),
         }
     }
@@ -74,6 +78,7 @@ pub enum Problem {
 struct Names {
     auth: String,
     model_compat: String,
+    quota: String,
     router: String,
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::file::{Consumer, File, Key, Provider, PublicModel};
+use crate::file::{Consumer, File, Key, Provider, PublicModel, Quota};
 
 /// The kinds of objects that the API serves, named as their lists in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -19,6 +19,8 @@ pub enum ObjectKind {
     Providers,
     /// `models`
     Models,
+    /// `quotas`
+    Quotas,
 }
 
 /// Which object: `models/index`.
@@ -41,11 +43,13 @@ pub enum Object {
     Provider(Provider),
     /// One of `models`.
     Model(PublicModel),
+    /// One of `quotas`.
+    Quota(Quota),
 }
 
 impl ObjectKind {
     /// Every kind; what is referred to comes before what refers to it.
-    pub const ALL: [Self; 4] = [Self::Consumers, Self::Providers, Self::Models, Self::Keys];
+    pub const ALL: [Self; 5] = [Self::Consumers, Self::Providers, Self::Models, Self::Keys, Self::Quotas];
 
     /// The name of its list.
     pub fn as_str(self) -> &'static str {
@@ -54,6 +58,7 @@ impl ObjectKind {
             Self::Keys => "keys",
             Self::Providers => "providers",
             Self::Models => "models",
+            Self::Quotas => "quotas",
         }
     }
 
@@ -66,7 +71,7 @@ impl ObjectKind {
     pub fn name_field(self) -> &'static str {
         match self {
             Self::Keys => "id",
-            Self::Consumers | Self::Providers | Self::Models => "name",
+            Self::Consumers | Self::Providers | Self::Models | Self::Quotas => "name",
         }
     }
 
@@ -74,7 +79,7 @@ impl ObjectKind {
     pub fn has_labels(self) -> bool {
         match self {
             Self::Consumers => true,
-            Self::Keys | Self::Providers | Self::Models => false,
+            Self::Keys | Self::Providers | Self::Models | Self::Quotas => false,
         }
     }
 
@@ -98,6 +103,7 @@ impl Object {
             ObjectKind::Keys => parse(spec).map(Self::Key),
             ObjectKind::Providers => parse(spec).map(Self::Provider),
             ObjectKind::Models => parse(spec).map(Self::Model),
+            ObjectKind::Quotas => parse(spec).map(Self::Quota),
         }
     }
 
@@ -108,6 +114,7 @@ impl Object {
             Self::Key(key) => ObjectKind::Keys.id(key.id.as_str()),
             Self::Provider(provider) => ObjectKind::Providers.id(provider.name.as_str()),
             Self::Model(model) => ObjectKind::Models.id(model.label()),
+            Self::Quota(quota) => ObjectKind::Quotas.id(quota.name.as_str()),
         }
     }
 
@@ -118,6 +125,7 @@ impl Object {
             Self::Key(key) => spec(key),
             Self::Provider(provider) => spec(provider),
             Self::Model(model) => spec(model),
+            Self::Quota(quota) => spec(quota),
         }
     }
 }
@@ -130,6 +138,7 @@ impl File {
             Object::Key(key) => self.keys.push(key),
             Object::Provider(provider) => self.providers.push(provider),
             Object::Model(model) => self.models.push(model),
+            Object::Quota(quota) => self.quotas.push(quota),
         }
     }
 
@@ -147,6 +156,7 @@ impl File {
             ObjectKind::Keys => self.keys.iter().cloned().map(Object::Key).collect(),
             ObjectKind::Providers => self.providers.iter().cloned().map(Object::Provider).collect(),
             ObjectKind::Models => self.models.iter().cloned().map(Object::Model).collect(),
+            ObjectKind::Quotas => self.quotas.iter().cloned().map(Object::Quota).collect(),
         }
     }
 
@@ -158,6 +168,7 @@ impl File {
             ObjectKind::Keys => self.keys.get(place).cloned().map(Object::Key),
             ObjectKind::Providers => self.providers.get(place).cloned().map(Object::Provider),
             ObjectKind::Models => self.models.get(place).cloned().map(Object::Model),
+            ObjectKind::Quotas => self.quotas.get(place).cloned().map(Object::Quota),
         }
     }
 
@@ -171,6 +182,7 @@ impl File {
                 self.providers.iter().map(|provider| provider.name.to_string()).collect()
             }
             ObjectKind::Models => self.models.iter().map(PublicModel::label).collect(),
+            ObjectKind::Quotas => self.quotas.iter().map(|quota| quota.name.to_string()).collect(),
         }
     }
 }

@@ -36,12 +36,12 @@ impl Weir {
     fn start(name: &str) -> Self {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         fs::create_dir_all(&folder).unwrap();
-        for module in ["auth.wasm", "model-compat.wasm", "router.wasm"] {
+        for module in ["auth.wasm", "model-compat.wasm", "quota.wasm", "router.wasm"] {
             fs::write(folder.join(module), "").unwrap();
         }
         fs::write(
             folder.join("modules.json"),
-            r#"{"auth": "auth.wasm", "model-compat": "model-compat.wasm", "router": "router.wasm"}"#,
+            r#"{"auth": "auth.wasm", "model-compat": "model-compat.wasm", "quota": "quota.wasm", "router": "router.wasm"}"#,
         )
         .unwrap();
         write_config(&folder, 0);

@@ -122,9 +122,11 @@ fn a_change_touches_only_the_resources_it_is_about() {
         after("10.1.2.3:8000", "10.1.2.4:8000"),
         ["endpoints/idc", "extensions/weir.model-compat/idc", "routes/weir"]
     );
+    assert_eq!(after("rpm: 300", "rpm: 301"), ["extensions/weir.quota"]);
+    assert_eq!(after("output: 0.60", "output: 0.61"), ["extensions/weir.quota"]);
     assert_eq!(after("connect: 2s", "connect: 3s"), ["clusters/idc"]);
     assert_eq!(after("port: 10443", "port: 10444"), ["listeners/weir"]);
-    assert_eq!(after("labels: {tier: gold}", "labels: {tier: silver}"), [""; 0]);
+    assert_eq!(after("labels: {tier: gold}", "labels: {tier: silver}"), ["extensions/weir.quota"]);
 }
 
 #[test]

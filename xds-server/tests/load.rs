@@ -27,10 +27,11 @@ fn folder(name: &str) -> PathBuf {
     write("key", "sk-1\n");
     write(
         "modules.json",
-        r#"{"auth": "auth.wasm", "model-compat": "model-compat.wasm", "router": "router.wasm", "quota": "quota.wasm"}"#,
+        r#"{"auth": "auth.wasm", "model-compat": "model-compat.wasm", "quota": "quota.wasm", "router": "router.wasm", "later": "later.wasm"}"#,
     );
     write("auth.wasm", "");
     write("model-compat.wasm", "");
+    write("quota.wasm", "");
     write("router.wasm", "");
     folder
 }
@@ -60,13 +61,13 @@ fn a_refused_configuration_leaves_the_last_one_running() {
     let snapshot = loader.load(Vec::new()).unwrap().unwrap();
     let version = snapshot.version().cloned();
     assert!(status.publish(snapshot));
-    fs::write(&config, "quotaz: []\n").unwrap();
+    fs::write(&config, "spare: []\n").unwrap();
     let error = loader.load(Vec::new()).unwrap_err().to_string();
     assert!(status.refuse(error.clone()));
     assert!(!status.refuse(error), "an error that is known is not told again");
     let report = serde_json::to_value(status.report()).unwrap();
     assert_eq!(report["config"]["state"], "refused");
-    assert_eq!(report["config"]["error"], format!("{}:1:1: quotaz: unknown key", config.display()));
+    assert_eq!(report["config"]["error"], format!("{}:1:1: spare: unknown key", config.display()));
     assert_eq!((status.report().version, status.is_ready()), (version, true));
 }
 

@@ -191,6 +191,7 @@ fn send(cx: &mut Cx<'_>, model: &Model, name: &Member<String>, asked: &Asked) {
         None => cx.set_request_header(ROUTE_HEADER, model.route.as_str()),
     }
     cx.publish(state::MODEL, model.name.as_str());
+    cx.publish(state::ROUTE, model.route.as_str());
     cx.count(ROUTED);
     if model.targets.is_empty() {
         return rename(cx, model, name, asked.content_length);

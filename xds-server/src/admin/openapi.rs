@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::request::{LARGEST_PAGE, PAGE};
 use crate::{
-    file::{Consumer, Key, Provider, PublicModel},
+    file::{Consumer, Key, Provider, PublicModel, Quota},
     object::ObjectKind,
 };
 
@@ -52,6 +52,7 @@ fn spec(kind: ObjectKind, generator: &mut SchemaGenerator) -> Value {
         ObjectKind::Keys => generator.subschema_for::<Key>(),
         ObjectKind::Providers => generator.subschema_for::<Provider>(),
         ObjectKind::Models => generator.subschema_for::<PublicModel>(),
+        ObjectKind::Quotas => generator.subschema_for::<Quota>(),
     }
     .to_value()
 }
@@ -62,6 +63,7 @@ fn title(kind: ObjectKind) -> &'static str {
         ObjectKind::Keys => "Key",
         ObjectKind::Providers => "Provider",
         ObjectKind::Models => "Model",
+        ObjectKind::Quotas => "Quota",
     }
 }
 

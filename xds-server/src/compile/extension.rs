@@ -10,7 +10,7 @@ use weir_schema::{auth, compat, router};
 use super::{
     CompileError, Routes, ads,
     attempt::{Lane, Plan},
-    typed, with,
+    quota, typed, with,
 };
 use crate::{
     bootstrap,
@@ -26,6 +26,8 @@ pub(super) const ROUTER: &str = "weir.router";
 
 /// The names of the extensions that stand in the chains of clusters begin with this.
 pub const OF_CLUSTERS: &str = "weir.model-compat/";
+/// The resource that has the `quota` filter.
+pub(super) const QUOTA: &str = "weir.quota";
 
 /// How much of a request is held until its model is known, at the filter and at the route.
 pub(super) const HELD_BODY_BYTES: NonZeroU32 = NonZeroU32::MIN.saturating_add(1024 * 1024 - 1);
@@ -142,6 +144,10 @@ pub(super) fn model_compat(lane: &Lane<'_>, module: &Path) -> Result<(String, Va
     let name = model_compat_name(&config.cluster);
     let body = plugin("model-compat", &name, module, &config)?;
     Ok((name, body))
+}
+
+pub(super) fn quota(parts: &Parts, routes: &Routes<'_>, module: &Path) -> Result<Value, CompileError> {
+    plugin("quota", QUOTA, module, &quota::config(parts, routes))
 }
 
 fn plugin(

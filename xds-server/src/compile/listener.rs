@@ -82,6 +82,7 @@ fn connection_manager(gateway: &Gateway) -> Value {
         "http_filters": [
             extension::place(extension::AUTH),
             extension::place(extension::ROUTER),
+            extension::place(extension::QUOTA),
             {
                 "name": "envoy.filters.http.router",
                 "typed_config": typed(

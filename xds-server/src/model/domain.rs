@@ -120,6 +120,16 @@ impl Parts {
         self.domains.is_empty() || self.domains.iter().any(|domain| domain.name == *name)
     }
 
+    /// Without tenants there is one, `default`, which a quota may name.
+    pub(super) fn check_domain_of_quota(
+        &self,
+        name: &Name,
+        at: impl FnOnce() -> String,
+    ) -> Result<(), ModelError> {
+        let default = self.domains.is_empty() && *name == Name::default_domain();
+        if default { Ok(()) } else { self.known_domain(name, at) }
+    }
+
     fn known_domain(&self, name: &Name, at: impl FnOnce() -> String) -> Result<(), ModelError> {
         known("domain", name.as_str(), self.domains.iter().map(|domain| domain.name.as_str()), at)
     }

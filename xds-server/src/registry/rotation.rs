@@ -70,7 +70,9 @@ impl State {
     fn key(&self, id: &ObjectId) -> Option<Key> {
         match self.contents.objects.get(id).map(|stored| &stored.object) {
             Some(Object::Key(key)) => Some(key.clone()),
-            Some(Object::Consumer(_) | Object::Provider(_) | Object::Model(_)) | None => None,
+            Some(Object::Consumer(_) | Object::Provider(_) | Object::Model(_) | Object::Quota(_)) | None => {
+                None
+            }
         }
     }
 

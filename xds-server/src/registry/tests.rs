@@ -21,10 +21,11 @@ impl Bench {
         write("weir.yaml", FILE);
         write(
             "modules.json",
-            r#"{"auth": "auth.wasm", "model-compat": "model-compat.wasm", "router": "router.wasm"}"#,
+            r#"{"auth": "auth.wasm", "model-compat": "model-compat.wasm", "quota": "quota.wasm", "router": "router.wasm"}"#,
         );
-        write("auth.wasm", "");
-        write("model-compat.wasm", "");
+        for module in ["auth.wasm", "model-compat.wasm", "quota.wasm"] {
+            write(module, "");
+        }
         write("router.wasm", "");
         Self::over(folder)
     }

@@ -160,6 +160,11 @@ impl<'a> Cx<'a> {
         self.effects.push(Effect::Count(metric, 1));
     }
 
+    /// Adds to a counter.
+    pub fn add(&mut self, metric: Metric, number: u64) {
+        self.effects.push(Effect::Count(metric, number));
+    }
+
     /// Sets a gauge, or adds a sample to a histogram.
     pub fn record(&mut self, metric: Metric, value: u64) {
         self.effects.push(Effect::Record(metric, value));

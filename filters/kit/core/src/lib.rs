@@ -51,5 +51,5 @@ pub use filter::{ConfigError, Filter, Flow, Stream, StreamId};
 pub use head::Head;
 pub use metric::{Metric, MetricKind};
 pub use reply::Reply;
-pub use store::{Cas, Entry, SharedStore, StoreError, update};
+pub use store::{Cas, Entry, SharedStore, StoreError, transact, update};
 pub use time::UnixTime;

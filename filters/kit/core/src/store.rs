@@ -34,18 +34,29 @@ pub enum StoreError {
 }
 
 /// Reads, changes and writes one entry, again when another worker wrote in between, a bounded number of times.
-///
-/// The first writing of a key cannot lose to another first writing; a proxy has no create-if-absent.
 pub fn update(
     store: &dyn SharedStore,
     key: &str,
     change: impl Fn(Option<&[u8]>) -> Vec<u8>,
 ) -> Result<Vec<u8>, StoreError> {
+    transact(store, key, |bytes| {
+        let value = change(bytes);
+        (Some(value.clone()), value)
+    })
+}
+
+/// Like [`update`], for a change that has a result, and that may leave the entry as it is.
+pub fn transact<T>(
+    store: &dyn SharedStore,
+    key: &str,
+    mut change: impl FnMut(Option<&[u8]>) -> (Option<Vec<u8>>, T),
+) -> Result<T, StoreError> {
     for _ in 0..MAX_TRIES {
         let entry = store.get(key)?;
-        let value = change(entry.as_ref().map(|entry| entry.value.as_slice()));
-        match store.set(key, &value, entry.map(|entry| entry.cas)) {
-            Ok(()) => return Ok(value),
+        let (value, result) = change(entry.as_ref().map(|entry| entry.value.as_slice()));
+        let Some(value) = value else { return Ok(result) };
+        match store.set(key, &value, Some(entry.map_or(NEVER_WRITTEN, |entry| entry.cas))) {
+            Ok(()) => return Ok(result),
             Err(StoreError::Stale) => {}
             Err(StoreError::Unavailable) => return Err(StoreError::Unavailable),
         }
@@ -53,7 +64,11 @@ pub fn update(
     Err(StoreError::Stale)
 }
 
-const MAX_TRIES: u32 = 10;
+/// What is expected of a key that is not there. A proxy creates such a key whatever is expected, and refuses this
+/// for one that another worker has created meanwhile.
+const NEVER_WRITTEN: Cas = Cas(u32::MAX);
+
+const MAX_TRIES: u32 = 100;
 
 #[cfg(test)]
 mod tests {
@@ -92,6 +107,12 @@ mod tests {
         let contended = Contended { store: MemStore::default(), rivals: Cell::new(0) };
         assert_eq!(update(&contended, "n", add_one), Ok(b"1".to_vec()));
         contended.rivals.set(2);
+        assert_eq!(update(&contended, "n", add_one), Ok(b"11".to_vec()));
+    }
+
+    #[test]
+    fn of_two_that_write_a_key_first_one_starts_again() {
+        let contended = Contended { store: MemStore::default(), rivals: Cell::new(1) };
         assert_eq!(update(&contended, "n", add_one), Ok(b"11".to_vec()));
     }
 

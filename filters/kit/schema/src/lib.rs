@@ -3,19 +3,24 @@
 //! The control plane writes these types as JSON, the filters read them. Keys are `snake_case`, units are
 //! part of a key's name, and an unknown key is refused. The rule of a value lives in its type.
 
+mod amount;
 mod host;
 mod names;
 mod time;
+mod zone;
 
 pub mod auth;
 pub mod compat;
 pub mod cooling;
+pub mod quota;
 pub mod router;
 pub mod state;
 
+pub use amount::{Amount, InvalidAmount};
 pub use host::{Host, HostPattern, InvalidHost};
 pub use names::{InvalidName, KeyHash, ModelName, ModelPattern, Name};
 pub use time::{InvalidTimestamp, Timestamp};
+pub use zone::{InvalidZone, Zone};
 
 /// A request header that only Weir's own filters write, and that `auth` and `router` take from every client:
 /// the key under which Envoy's route table finds the model's route.

@@ -19,6 +19,8 @@ pub const DOMAIN: &str = "weir.domain";
 pub const GRANT: &str = "weir.grant";
 /// The model the request asks for. Written by the first filter that reads the body.
 pub const MODEL: &str = "weir.model";
+/// The route that serves the request: what the route table matches in [`crate::ROUTE_HEADER`]. Written by `router`.
+pub const ROUTE: &str = "weir.route";
 /// What each attempt at an upstream starts from: a [`Forward`]. Written by `router` where a model has several
 /// targets.
 pub const FORWARD: &str = "weir.forward";

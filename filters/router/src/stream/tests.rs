@@ -66,6 +66,7 @@ fn a_request_flows_as_soon_as_its_model_is_known() {
     let expected = [
         Effect::SetHeader(Side::Request, ROUTE_HEADER.into(), "index".into()),
         Effect::Publish(state::MODEL, "index".into()),
+        Effect::Publish(state::ROUTE, "index".into()),
         Effect::Count(ROUTED, 1),
         Effect::Publish(state::UPSTREAM_MODEL, "index-1.9b-chat".into()),
         Effect::SetHeader(Side::Request, "content-length".into(), "67".into()),
@@ -284,6 +285,7 @@ fn a_model_with_several_targets_is_left_to_each_attempt() {
         Some(
             &[
                 Effect::Publish(state::MODEL, "split".into()),
+                Effect::Publish(state::ROUTE, "split".into()),
                 Effect::Count(ROUTED, 1),
                 Effect::Publish(state::FORWARD, forward),
             ][..]

@@ -1,0 +1,176 @@
+//! Configuration of the `quota` filter: who may use how much.
+
+use core::num::NonZeroU32;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Amount, ModelPattern, Name, Zone};
+
+/// Configuration of the `quota` filter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The rules. All that match a request apply to it.
+    #[serde(default)]
+    pub rules: Vec<Rule>,
+    /// What is known of the routes that the `router` filter publishes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub routes: BTreeMap<Name, Route>,
+    /// How many groups of 16 counters the workers share. Memory is bounded by it, about 1 KiB a counter at most.
+    /// Default 4096.
+    #[serde(default = "default_groups")]
+    pub groups: NonZeroU32,
+    /// After how long a request that never ended, as its worker's filter had trapped, stops counting as one under
+    /// way. Longer than the longest stream. Default 3600.
+    #[serde(default = "default_lease_secs")]
+    pub lease_secs: NonZeroU32,
+}
+
+/// A rule: these limits hold for the requests that match.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// The rule's name, as errors tell it. Rules of one name share their counters.
+    pub name: Name,
+    /// Which requests it is for. Default all.
+    #[serde(default, rename = "match")]
+    pub selector: Selector,
+    /// What of a request has counters of its own. Default nothing: one counter for all that match.
+    #[serde(default)]
+    pub per: BTreeSet<Dimension>,
+    /// The limits.
+    pub limits: Limits,
+    /// Whose days and months are meant. Default UTC.
+    #[serde(default)]
+    pub timezone: Zone,
+    /// Whether the rule only counts, and refuses nothing.
+    #[serde(default)]
+    pub shadow: bool,
+    /// From which share of a limit on the response says so, in percent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warn_at_percent: Option<u8>,
+}
+
+/// Which requests a rule is for: those that fit every list that is not empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct Selector {
+    /// Tenants.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub domains: BTreeSet<Name>,
+    /// Consumers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub consumers: Option<BTreeSet<Name>>,
+    /// Keys, by their ids.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub keys: BTreeSet<Name>,
+    /// Patterns of the model that is asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<ModelPattern>,
+    /// Routes.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub routes: BTreeSet<Name>,
+    /// Providers: those that the requests' routes have in `routes`.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub providers: BTreeSet<Name>,
+}
+
+/// Something that requests are told apart by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Dimension {
+    /// The caller's tenant.
+    Domain,
+    /// The caller.
+    Consumer,
+    /// The key.
+    Key,
+    /// The model, by its route.
+    Model,
+    /// The provider of the model's route.
+    Provider,
+}
+
+/// How much may be used. An absent limit is none; 0 refuses all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Requests in any minute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rpm: Option<u64>,
+    /// Tokens in any minute, of prompts and answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tpm: Option<u64>,
+    /// Requests under way at once, each until its stream ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u64>,
+    /// Tokens in a calendar day.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens_per_day: Option<u64>,
+    /// Tokens in a calendar month.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens_per_month: Option<u64>,
+    /// Money in a calendar month, by the prices of the models.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost_per_month: Option<Amount>,
+}
+
+/// What is known of a route.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct Route {
+    /// Who answers first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider: Option<Name>,
+    /// What its tokens cost. Absent: nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prices: Option<Prices>,
+}
+
+/// What tokens cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Prices {
+    /// For how many tokens the prices are. Default a million.
+    #[serde(default = "default_per")]
+    pub per: NonZeroU32,
+    /// Tokens of the prompt.
+    #[serde(default)]
+    pub input: Amount,
+    /// Tokens of the prompt that the upstream had cached. Default as others of the prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cached_input: Option<Amount>,
+    /// Tokens of the answer.
+    #[serde(default)]
+    pub output: Amount,
+}
+
+impl Limits {
+    /// Whether any of them counts tokens or money.
+    pub fn count_tokens(&self) -> bool {
+        self.tpm.is_some()
+            || self.tokens_per_day.is_some()
+            || self.tokens_per_month.is_some()
+            || self.cost_per_month.is_some()
+    }
+}
+
+fn default_groups() -> NonZeroU32 {
+    NonZeroU32::MIN.saturating_add(4095)
+}
+
+fn default_lease_secs() -> NonZeroU32 {
+    NonZeroU32::MIN.saturating_add(3599)
+}
+
+fn default_per() -> NonZeroU32 {
+    NonZeroU32::MIN.saturating_add(999_999)
+}

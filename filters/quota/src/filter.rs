@@ -1,0 +1,67 @@
+//! The filter with one configuration.
+
+use std::rc::Rc;
+
+use weir_core::{ConfigError, Filter, Metric, StreamId};
+use weir_schema::quota::Config;
+
+use crate::stream::QuotaStream;
+
+/// Admits requests while their limits last.
+#[derive(Debug)]
+pub struct Quota {
+    pub(crate) config: Config,
+}
+
+impl Filter for Quota {
+    const NAME: &'static str = "quota";
+    const METRICS: &'static [Metric] = &[
+        ADMITTED,
+        RATE_LIMITED,
+        BUDGET_SPENT,
+        SHADOW_REFUSED,
+        WARNED,
+        UNIDENTIFIED,
+        UNAVAILABLE,
+        UNSETTLED,
+        INPUT_TOKENS,
+        OUTPUT_TOKENS,
+    ];
+    type Config = Config;
+    type Stream = QuotaStream;
+
+    fn new(config: Config) -> Result<Self, ConfigError> {
+        for (at, rule) in config.rules.iter().enumerate() {
+            if rule.warn_at_percent.is_some_and(|percent| !(1..=100).contains(&percent)) {
+                let field = format!("rules[{at}].warn_at_percent");
+                return Err(ConfigError { field, problem: "is not from 1 to 100" });
+            }
+        }
+        Ok(Self { config })
+    }
+
+    fn stream(self: &Rc<Self>, _: StreamId) -> QuotaStream {
+        QuotaStream::begin(Rc::clone(self))
+    }
+}
+
+/// Requests that fitted under every rule that is for them.
+pub(crate) const ADMITTED: Metric = Metric::counter("weir.quota.admitted_total");
+/// Requests refused for their rate, or for how many are under way.
+pub(crate) const RATE_LIMITED: Metric = Metric::counter("weir.quota.rate_limited_total");
+/// Requests refused as a budget is spent.
+pub(crate) const BUDGET_SPENT: Metric = Metric::counter("weir.quota.budget_spent_total");
+/// Requests that a rule in shadow would have refused.
+pub(crate) const SHADOW_REFUSED: Metric = Metric::counter("weir.quota.shadow_refused_total");
+/// Limits that were found used up to the share from which on their rule warns.
+pub(crate) const WARNED: Metric = Metric::counter("weir.quota.warned_total");
+/// Requests refused as no `auth` filter had identified them and a rule asks who they are.
+pub(crate) const UNIDENTIFIED: Metric = Metric::counter("weir.quota.unidentified_total");
+/// Requests refused as a counter could not be used.
+pub(crate) const UNAVAILABLE: Metric = Metric::counter("weir.quota.unavailable_total");
+/// Reservations that could not be settled, and stay as they were estimated.
+pub(crate) const UNSETTLED: Metric = Metric::counter("weir.quota.unsettled_total");
+/// Tokens of prompts that were charged.
+pub(crate) const INPUT_TOKENS: Metric = Metric::counter("weir.quota.input_tokens_total");
+/// Tokens of answers that were charged.
+pub(crate) const OUTPUT_TOKENS: Metric = Metric::counter("weir.quota.output_tokens_total");

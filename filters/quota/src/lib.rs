@@ -1,0 +1,22 @@
+//! The `quota` filter: who may use how much.
+//!
+//! | event | action |
+//! |---|---|
+//! | request head | find the rules that match; where one counts tokens, hold the request |
+//! | request body | weigh the prompt, its first 64 KiB or, without a `content-length`, all of it; reserve under every rule at once, or answer 429 |
+//! | response head | tell what is left; meter the answer, unless a filter behind this one does |
+//! | response body | read, never held |
+//! | end | replace what was reserved by what was used, whatever ended the stream |
+
+mod book;
+mod counter;
+mod estimate;
+mod filter;
+mod reply;
+mod rule;
+mod stream;
+
+pub use filter::Quota;
+pub use stream::QuotaStream;
+
+weir_host::plugin!(crate::Quota, response);

@@ -1,0 +1,112 @@
+//! Quotas, and the limits that stand on objects, as the rules of the `quota` filter.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::json;
+use weir_schema::{
+    Name, Zone,
+    quota::{Config, Dimension, Limits, Route, Rule, Selector},
+};
+
+use super::Routes;
+use crate::model::{Consumer, Match, OF_OBJECTS, Parts, Quota};
+
+/// What the filter is told.
+pub(super) fn config(parts: &Parts, routes: &Routes<'_>) -> Config {
+    let quotas = parts.quotas.iter().map(|quota| rule(quota, &parts.consumers));
+    let rules: Vec<_> = quotas.chain(of_objects(parts, routes)).collect();
+    let mut config = empty();
+    if !rules.is_empty() {
+        config.routes = routes
+            .iter()
+            .map(|(name, model)| {
+                let first = model.targets.iter().min_by_key(|target| target.priority);
+                let provider = first.map(|target| target.provider.clone());
+                (name.clone(), Route { provider, prices: model.prices })
+            })
+            .collect();
+    }
+    config.rules = rules;
+    config
+}
+
+#[expect(clippy::expect_used, reason = "nothing of it is needed")]
+fn empty() -> Config {
+    serde_json::from_value(json!({})).expect("all of it has a default")
+}
+
+fn rule(quota: &Quota, consumers: &[Consumer]) -> Rule {
+    let Match { domain, consumer, labels, key, model, provider } = &quota.selector;
+    let labelled = (!labels.is_empty()).then(|| {
+        let has_all = |of: &&Consumer| labels.iter().all(|(name, label)| of.labels.get(name) == Some(label));
+        consumers.iter().filter(has_all).map(|of| of.name.clone()).collect::<BTreeSet<_>>()
+    });
+    let consumers = match (consumer, labelled) {
+        (Some(one), Some(labelled)) => Some(labelled.into_iter().filter(|name| name == one).collect()),
+        (Some(one), None) => Some(BTreeSet::from([one.clone()])),
+        (None, labelled) => labelled,
+    };
+    Rule {
+        name: quota.name.clone(),
+        selector: Selector {
+            domains: domain.iter().cloned().collect(),
+            consumers,
+            keys: key.iter().cloned().collect(),
+            models: model.iter().cloned().collect(),
+            routes: BTreeSet::new(),
+            providers: provider.iter().cloned().collect(),
+        },
+        per: quota.per.clone(),
+        limits: quota.limits,
+        timezone: quota.timezone.clone(),
+        shadow: quota.shadow,
+        warn_at_percent: quota.warn_at.map(crate::model::Share::percent),
+    }
+}
+
+/// The limits on objects: one rule for all of a kind that have the same ones, so that many keys make few rules. A
+/// counter is that of its object, whichever rule it is under.
+fn of_objects(parts: &Parts, routes: &Routes<'_>) -> Vec<Rule> {
+    let keys = parts.keys.iter().map(|key| (&key.id, key.limits));
+    let consumers = parts.consumers.iter().map(|consumer| (&consumer.name, consumer.limits));
+    let models = routes.iter().map(|(route, model)| (route, model.limits));
+    let providers = parts.providers.iter().map(|provider| (&provider.name, provider.limits));
+    [
+        alike("key", Dimension::Key, keys, |keys| Selector { keys, ..Selector::default() }),
+        alike("consumer", Dimension::Consumer, consumers, |consumers| Selector {
+            consumers: Some(consumers),
+            ..Selector::default()
+        }),
+        alike("model", Dimension::Model, models, |routes| Selector { routes, ..Selector::default() }),
+        alike("provider", Dimension::Provider, providers, |providers| Selector {
+            providers,
+            ..Selector::default()
+        }),
+    ]
+    .concat()
+}
+
+fn alike<'a>(
+    kind: &str,
+    per: Dimension,
+    objects: impl Iterator<Item = (&'a Name, Option<Limits>)>,
+    selector: impl Fn(BTreeSet<Name>) -> Selector,
+) -> Vec<Rule> {
+    let mut groups = BTreeMap::<Limits, BTreeSet<Name>>::new();
+    for (name, limits) in objects {
+        if let Some(limits) = limits {
+            groups.entry(limits).or_default().insert(name.clone());
+        }
+    }
+    let name = Name::try_from(format!("{OF_OBJECTS}{kind}")).unwrap_or_else(|_| Name::default_domain());
+    let rule = |(limits, names)| Rule {
+        name: name.clone(),
+        selector: selector(names),
+        per: BTreeSet::from([per]),
+        limits,
+        timezone: Zone::default(),
+        shadow: false,
+        warn_at_percent: None,
+    };
+    groups.into_iter().map(rule).collect()
+}
