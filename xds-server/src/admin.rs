@@ -1,5 +1,6 @@
 //! The HTTP side of the control plane.
 
+mod apply;
 mod error;
 mod objects;
 pub mod openapi;
@@ -9,7 +10,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     Json, Router,
-    extract::{ConnectInfo, Path, State},
+    extract::{ConnectInfo, DefaultBodyLimit, Path, State},
     http::{HeaderMap, StatusCode, header::ORIGIN},
     routing::{get, post},
 };
@@ -46,6 +47,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/v1/status", get(report))
         .route("/v1/snapshots", get(snapshots))
         .route("/v1/snapshots/{version}/restore", post(restore))
+        .route("/v1/apply", post(apply::apply).layer(DefaultBodyLimit::max(LARGEST_DOCUMENT)))
         .route("/v1/{kind}", get(objects::list).post(objects::create))
         .route("/v1/{kind}/{*name}", objects.merge(post(objects::act)))
         .fallback(async || ApiError::unknown_path())
@@ -89,3 +91,6 @@ async fn restore(
     warn!(version, "an earlier snapshot is served until the configuration changes");
     Ok(Json(config))
 }
+
+/// The largest document that is applied in one request, in bytes.
+const LARGEST_DOCUMENT: usize = 64 * 1024 * 1024;

@@ -1,5 +1,7 @@
 //! The command line.
 
+mod remote;
+
 use std::{
     io::{self, Read, Write},
     net::{Ipv4Addr, SocketAddr},
@@ -7,7 +9,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use weir_schema::{ModelPattern, Name};
 
 use crate::{
@@ -44,6 +46,21 @@ enum Command {
     /// Make and hash API keys
     #[command(subcommand)]
     Keys(Keys),
+    /// Write the objects of a document over the API, all or none
+    Apply(remote::Change),
+    /// Show what `apply` would change
+    #[command(after_help = DIFF_EXIT)]
+    Diff(remote::Change),
+    /// Print the objects of the API, as `apply` takes them
+    Export(remote::Export),
+    /// Show what is served, and to whom
+    #[command(after_help = STATUS_EXIT)]
+    Status(remote::Status),
+    /// Print the completions of a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -153,6 +170,13 @@ impl Cli {
             Command::Validate(options) => options.validate(out)?,
             Command::Compile(options) => options.run(out)?,
             Command::Drain(options) => return options.run(out),
+            Command::Apply(options) => return options.apply(out),
+            Command::Diff(options) => return options.diff(out),
+            Command::Export(options) => return options.run(out),
+            Command::Status(options) => return options.run(out),
+            Command::Completions { shell } => {
+                clap_complete::generate(shell, &mut Self::command(), "weir", out);
+            }
             Command::Bootstrap(Bootstrap { xds, admin_port }) => {
                 let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, admin_port));
                 write!(out, "{}", bootstrap::dynamic(&xds, admin)?)?;
@@ -243,6 +267,12 @@ fn span(text: &str) -> Result<Span, InvalidSpan> {
 
 /// What `weir drain` ends with if requests were still active at the deadline.
 const CUT: u8 = 2;
+
+const DIFF_EXIT: &str =
+    "Ends with 0 when nothing differs, with 3 when something does, and with 1 when that cannot be said.";
+
+const STATUS_EXIT: &str = "Ends with 0 when all is well, with 3 when the configuration or a resource is refused, and with 1 \
+    when the control plane cannot be asked.";
 
 const DRAIN_EXIT: &str = "Ends with 0 when every request had its answer, with 2 when some were still active at \
     the deadline, and with 1 when Envoy cannot be asked.";

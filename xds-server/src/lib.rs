@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! weir.yaml → file →┬→ model → compile → encode → xds → Envoy
-//! admin → registry ↔ store
+//! cli → client → admin → registry ↔ store
 //! ```
 //!
 //! `discovery` adds the nodes that registries know, after `encode`.
@@ -14,6 +14,7 @@
 pub mod admin;
 pub mod bootstrap;
 pub mod cli;
+pub mod client;
 pub mod compile;
 pub mod discovery;
 pub mod drain;

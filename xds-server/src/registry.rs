@@ -1,5 +1,6 @@
 //! The one configuration that the file and the store make together, and every way to change it.
 
+mod apply;
 mod page;
 mod refusal;
 mod rotation;
@@ -20,13 +21,14 @@ use tracing::{debug, error, info};
 use crate::{
     discovery::Wanted,
     file::File,
-    load::Loader,
+    load::{Candidate, Loader},
     object::{Object, ObjectId, ObjectKind},
     snapshot::Version,
     status::Status,
     store::{Change, Contents, Store, StoreError, Stored},
 };
 
+pub use apply::{Applied, Outcome};
 pub use page::{Page, Query};
 pub use refusal::Refusal;
 
@@ -159,8 +161,8 @@ impl Registry {
         let (mut state, id) = (self.state(), object.id());
         let before = state.changeable(&id)?;
         condition.check(&id, before.as_ref())?;
-        let view = self.write(&mut state, vec![Change::Put(object)], &id)?;
-        Ok((view.ok_or_else(|| Refusal::Missing(id))?, before.is_none()))
+        self.write(&mut state, &[Change::Put(object)])?;
+        Ok((state.view(&id).ok_or_else(|| Refusal::Missing(id))?, before.is_none()))
     }
 
     /// Removes an object.
@@ -169,19 +171,14 @@ impl Registry {
         let before = state.changeable(id)?;
         condition.check(id, before.as_ref())?;
         before.ok_or_else(|| Refusal::Missing(id.clone()))?;
-        let written = self.write(&mut state, vec![Change::Delete(id.clone())], id);
-        written.map(drop).map_err(|refusal| refusal.of_deleting(id))
+        self.write(&mut state, &[Change::Delete(id.clone())]).map_err(|refusal| refusal.of_deleting(id))
     }
 
-    /// Checks the changes, saves them, and serves them; returns what has become of the object.
-    fn write(&self, state: &mut State, changes: Vec<Change>, id: &ObjectId) -> Result<Option<View>, Refusal> {
-        let now = now();
-        let mut contents = state.contents.clone();
-        contents.apply(&changes, now);
-        let candidate = state.loader.candidate(contents.list());
-        let candidate = candidate.map_err(|error| Refusal::of_load(error, &state.ids(&contents)))?;
+    /// Checks the changes, saves them, and serves them.
+    fn write(&self, state: &mut State, changes: &[Change]) -> Result<(), Refusal> {
+        let (contents, candidate, now) = state.candidate(changes)?;
         let store = state.store.as_mut().ok_or(Refusal::NoStore)?;
-        if let Err(problem) = store.commit(state.contents.revision, &changes, now) {
+        if let Err(problem) = store.commit(state.contents.revision, changes, now) {
             // Whatever is saved by now is what holds.
             state.contents = store.read()?;
             self.retry.notify_one();
@@ -190,11 +187,12 @@ impl Registry {
         state.contents = contents;
         self.status.publish_change(state.loader.accept(candidate));
         self.written.notify_one();
-        info!(revision = state.contents.revision.0, object = %id, "saved");
+        let objects: Vec<_> = changes.iter().filter_map(Change::object).map(|id| id.to_string()).collect();
+        info!(revision = state.contents.revision.0, objects = objects.join(" "), "saved");
         if state.loader.is_refused() {
             self.retry.notify_one();
         }
-        Ok(state.view(id))
+        Ok(())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -214,6 +212,15 @@ impl State {
             Some(view) if view.owner == Owner::File => Err(Refusal::OwnedByFile(id.clone())),
             other => Ok(other),
         }
+    }
+
+    /// What the store would hold after the changes, and what would be served then.
+    fn candidate(&mut self, changes: &[Change]) -> Result<(Contents, Candidate, Timestamp), Refusal> {
+        let (mut contents, now) = (self.contents.clone(), now());
+        contents.apply(changes, now);
+        let candidate = self.loader.candidate(contents.list());
+        let candidate = candidate.map_err(|error| Refusal::of_load(error, &self.ids(&contents)))?;
+        Ok((contents, candidate, now))
     }
 
     fn view(&self, id: &ObjectId) -> Option<View> {

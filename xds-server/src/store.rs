@@ -84,6 +84,17 @@ impl Revision {
     }
 }
 
+impl Change {
+    /// Which object is written or removed; none if only what is remembered of a key's hash changes.
+    pub fn object(&self) -> Option<ObjectId> {
+        match self {
+            Self::Put(object) => Some(object.id()),
+            Self::Delete(id) => Some(id.clone()),
+            Self::Retire(..) | Self::Retired(..) => None,
+        }
+    }
+}
+
 impl Contents {
     /// What a store holds after these changes.
     pub fn apply(&mut self, changes: &[Change], now: Timestamp) {

@@ -153,7 +153,7 @@ fn new_key() -> Result<NewKey, ApiError> {
 }
 
 /// The registry checks, saves and publishes in one go, so it has a thread for that time.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     admin: &Admin,
     work: impl FnOnce(&Registry) -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, ApiError> {

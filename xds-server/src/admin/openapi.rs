@@ -27,6 +27,7 @@ pub fn document() -> Value {
         paths.insert(format!("/v1/{}/{{name}}", kind.as_str()), object(kind, &spec));
     }
     paths.insert("/v1/keys/{name}/rotate".into(), rotate());
+    paths.insert("/v1/apply".into(), apply());
     paths.insert("/v1/status".into(), status());
     let mut schemas = generator.take_definitions(true);
     schemas.append(&mut shown);
@@ -137,6 +138,36 @@ fn rotate() -> Value {
             &[("200", "The key with its new secret", Some(&shown(ObjectKind::Keys)))],
             &["400", "404", "409", "412", "413", "422"],
         ),
+    }})
+}
+
+fn apply() -> Value {
+    let list = |kind: ObjectKind| json!({"type": "array", "items": reference(title(kind))});
+    let lists: Map<_, _> =
+        ObjectKind::ALL.map(|kind| (kind.as_str().to_owned(), list(kind))).into_iter().collect();
+    let document = json!({"type": "object", "additionalProperties": false, "properties": lists});
+    let change = json!({"type": "object", "required": ["kind", "name", "action"], "additionalProperties": false,
+    "properties": {
+        "kind": {"enum": ObjectKind::ALL},
+        "name": {"type": "string"},
+        "action": {"enum": ["created", "changed", "unchanged", "deleted"]},
+        "fields": {"type": "array", "items": {"type": "string"}, "description": "The fields that differ"},
+    }});
+    let answer = json!({"type": "object", "required": ["changes"], "additionalProperties": false,
+        "properties": {"changes": {"type": "array", "items": change}}});
+    let flag = |name| parameter("query", name, json!({"type": "boolean", "default": false}));
+    let mut responses = responses(&[], &["400", "409", "413", "422"]);
+    if let Some(responses) = responses.as_object_mut() {
+        let answer = json!({"description": "What has become of each object", "content": content(&answer)});
+        responses.insert("200".into(), answer);
+    }
+    json!({"post": {
+        "operationId": "apply",
+        "description": "Writes all objects of a document or none. With prune, removes those of the API that it does not \
+            name; with dry_run, checks the change and does not make it.",
+        "parameters": [flag("prune"), flag("dry_run")],
+        "requestBody": body(&document),
+        "responses": responses,
     }})
 }
 

@@ -86,6 +86,12 @@ impl Refusal {
         Self::Invalid { object, field: error.field, problem: error.problem }
     }
 
+    /// A document that has an object twice.
+    pub(super) fn of_repetition(id: ObjectId) -> Self {
+        let field = id.kind.name_field().into();
+        Self::Invalid { object: Some(id), field, problem: "the document names it twice".into() }
+    }
+
     /// A body whose object has another name than the path says.
     pub fn of_name(id: ObjectId) -> Self {
         let field = id.kind.name_field().into();

@@ -42,7 +42,8 @@ impl Registry {
             [vec![hash], old].concat().into()
         };
         changes.push(Change::Put(Object::Key(key)));
-        self.write(&mut state, changes, id)?.ok_or_else(|| Refusal::Missing(id.clone()))
+        self.write(&mut state, &changes)?;
+        state.view(id).ok_or_else(|| Refusal::Missing(id.clone()))
     }
 
     /// Drops the secrets whose time is over by `now`.
@@ -59,7 +60,7 @@ impl Registry {
         for (name, hashes) in due {
             let id = ObjectKind::Keys.id(name);
             let changes = state.without(&id, &hashes);
-            if let Err(problem) = self.write(&mut state, changes, &id) {
+            if let Err(problem) = self.write(&mut state, &changes) {
                 warn!(object = %id, %problem, "cannot drop a secret whose time is over");
             }
         }
