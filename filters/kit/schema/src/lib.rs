@@ -11,7 +11,6 @@ mod zone;
 
 pub mod auth;
 pub mod compat;
-pub mod cooling;
 pub mod quota;
 pub mod router;
 pub mod state;
