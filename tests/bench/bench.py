@@ -5,6 +5,7 @@ Every figure is for one Envoy with one worker and the simulator as upstream, on 
 machines, the absolute figures do not.
 """
 
+import copy
 import json
 import os
 import shutil
@@ -27,7 +28,18 @@ from harness.sim import Sim  # noqa: E402
 KEY = "wk-docs-all"
 BODY = json.dumps({"model": "docs-small", "messages": [{"role": "user", "content": "hello"}]})
 SECONDS, ROUNDS, CONNECTIONS = 4, 5, 4
-CHAINS = {"bare Envoy": [], "auth": ["auth"], "auth, router": ["auth", "router"]}
+CHAINS = {
+    "bare Envoy": [],
+    "auth": ["auth"],
+    "auth, router": ["auth", "router"],
+    "auth, router, model-compat": ["auth", "router", "model-compat"],
+    "auth, router, quota, model-compat": ["auth", "router", "quota", "model-compat"],
+}
+# A limit that is counted and never met, and an upstream that needs nothing of what could be done for it.
+CONFIGURATIONS = {
+    "quota": {"rules": [{"name": "all", "per": ["consumer"], "limits": {"rpm": 10**9, "tpm": 10**12}}]},
+    "model-compat": {"cluster": "small", "base_path": "/v1"},
+}
 
 
 def bootstrap(filters, modules, upstream, port, admin_port):
@@ -38,13 +50,16 @@ def bootstrap(filters, modules, upstream, port, admin_port):
     listener = config["static_resources"]["listeners"][0]
     listener["address"]["socket_address"]["port_value"] = port
     manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    for cluster in config["static_resources"]["clusters"]:
+        if "model-compat" in filters:
+            own = plugin_like(manager["http_filters"][1], "model-compat")
+            cluster["typed_extension_protocol_options"] = upstream_chain([own])
+            relocate([own], modules)
+    if "quota" in filters:
+        manager["http_filters"].insert(2, plugin_like(manager["http_filters"][1], "quota"))
     names = {f"weir.{name}" for name in filters} | {"envoy.filters.http.router"}
     manager["http_filters"] = [one for one in manager["http_filters"] if one["name"] in names]
-    for one in manager["http_filters"]:
-        plugin = one["typed_config"].get("config")
-        if plugin:
-            file = modules / json.loads((modules / "modules.json").read_text())[plugin["root_id"]]
-            plugin["vm_config"]["code"]["local"]["filename"] = str(file)
+    relocate(manager["http_filters"], modules)
     manager["access_log"] = [
         {
             "name": "calls",
@@ -59,6 +74,31 @@ def bootstrap(filters, modules, upstream, port, admin_port):
         host = manager["route_config"]["virtual_hosts"][0]
         host["routes"] = [{"match": {"prefix": "/"}, "route": {"cluster": "small", "timeout": "0s"}}]
     return yaml.safe_dump(config)
+
+
+def plugin_like(one, name):
+    """Another filter in the form of this one."""
+    other = copy.deepcopy(one)
+    other["name"] = other["typed_config"]["config"]["name"] = f"weir.{name}"
+    other["typed_config"]["config"]["root_id"] = name
+    other["typed_config"]["config"]["configuration"]["value"] = json.dumps(CONFIGURATIONS[name])
+    return other
+
+
+def relocate(chain, modules):
+    """Has the filters loaded from where they were built."""
+    for plugin in filter(None, (one["typed_config"].get("config") for one in chain)):
+        file = modules / json.loads((modules / "modules.json").read_text())[plugin["root_id"]]
+        plugin["vm_config"]["code"]["local"]["filename"] = str(file)
+
+
+def upstream_chain(filters):
+    """A cluster's own filters."""
+    codec = "type.googleapis.com/envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec"
+    options = "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+    last = {"name": "envoy.filters.http.upstream_codec", "typed_config": {"@type": codec}}
+    body = {"@type": options, "explicit_http_config": {"http_protocol_options": {}}, "http_filters": [*filters, last]}
+    return {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": body}
 
 
 CALLS = "%FILTER_STATE(wasm.weir.host_calls.auth:PLAIN)% %FILTER_STATE(wasm.weir.host_calls.router:PLAIN)%\n"
@@ -137,7 +177,7 @@ def measure(folder):
         gateways[chain] = Gateway(logs, filters, modules_dir(), sim.port)
     print("Modules:")
     for name, file in json.loads((modules_dir() / "modules.json").read_text()).items():
-        print(f"  {name:8} {(modules_dir() / file).stat().st_size / 1024:5.0f} KiB")
+        print(f"  {name:12} {(modules_dir() / file).stat().st_size / 1024:5.0f} KiB")
     # Rounds are interleaved, so that what else the machine does falls on all chains alike.
     loads = {chain: [] for chain in CHAINS}
     for _ in range(ROUNDS):

@@ -10,7 +10,6 @@ use std::{
 };
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use weir_schema::{ModelPattern, Name};
 
 use crate::{
     bootstrap,
@@ -147,14 +146,7 @@ struct Drain {
 #[derive(Debug, Subcommand)]
 enum Keys {
     /// Make a key: print its secret once, and the entry for the configuration file
-    Create {
-        /// The key's public name
-        #[arg(long, default_value = "key-1", value_parser = name)]
-        id: Name,
-        /// Models it may use; `*` in a name stands for any characters. Default all
-        #[arg(long, value_name = "MODEL", value_delimiter = ',', value_parser = pattern)]
-        models: Vec<ModelPattern>,
-    },
+    Create(keys::About),
     /// Print the SHA-256 of a secret that is read from standard input
     Hash,
 }
@@ -181,10 +173,10 @@ impl Cli {
                 let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, admin_port));
                 write!(out, "{}", bootstrap::dynamic(&xds, admin)?)?;
             }
-            Command::Keys(Keys::Create { id, models }) => {
+            Command::Keys(Keys::Create(about)) => {
                 let key = keys::NewKey::generate()?;
                 writeln!(out, "# The secret, shown only now:\n{}\n", key.secret())?;
-                writeln!(out, "# Add this to `keys` in the configuration:\n{}", key.entry(&id, &models))?;
+                writeln!(out, "# Add this to `keys` in the configuration:\n{}", key.entry(&about))?;
             }
             Command::Keys(Keys::Hash) => {
                 let mut text = String::new();
@@ -251,14 +243,6 @@ impl Compile {
         };
         Ok(writeln!(out, "{json:#}")?)
     }
-}
-
-fn name(text: &str) -> Result<Name, weir_schema::InvalidName> {
-    text.to_owned().try_into()
-}
-
-fn pattern(text: &str) -> Result<ModelPattern, weir_schema::InvalidName> {
-    text.to_owned().try_into()
 }
 
 fn span(text: &str) -> Result<Span, InvalidSpan> {

@@ -1,12 +1,31 @@
 //! API keys: making one, and hashing one.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use clap::Args;
+use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use weir_schema::{KeyHash, ModelPattern, Name};
 
 /// A key that has just been made. It is shown once; afterwards only its hash exists.
 pub struct NewKey {
     secret: String,
+}
+
+/// What a new key's entry says beside its hash.
+#[derive(Debug, Args)]
+pub struct About {
+    /// The key's public name
+    #[arg(long, default_value = "key-1", value_parser = parsed::<Name>)]
+    pub id: Name,
+    /// Whom it stands for. Default a consumer named as the key
+    #[arg(long, value_name = "NAME", value_parser = parsed::<Name>)]
+    pub consumer: Option<Name>,
+    /// Models it may use; `*` in a name stands for any characters. Default all
+    #[arg(long, value_name = "MODEL", value_delimiter = ',', value_parser = parsed::<ModelPattern>)]
+    pub models: Vec<ModelPattern>,
+    /// When it stops working, such as 2027-01-01T00:00:00Z. Default never
+    #[arg(long, value_name = "TIME")]
+    pub expires_at: Option<Timestamp>,
 }
 
 impl NewKey {
@@ -26,14 +45,22 @@ impl NewKey {
     }
 
     /// The entry for `keys` in the configuration file.
-    pub fn entry(&self, id: &Name, models: &[ModelPattern]) -> String {
-        let hash = self.hash();
-        if models.is_empty() {
-            return format!("- {{id: {id}, sha256: {hash}}}");
+    pub fn entry(&self, about: &About) -> String {
+        let About { id, consumer, models, expires_at } = about;
+        let mut fields = vec![format!("id: {id}")];
+        fields.extend(consumer.as_ref().map(|consumer| format!("consumer: {consumer}")));
+        fields.push(format!("sha256: {}", self.hash()));
+        if !models.is_empty() {
+            let models: Vec<_> = models.iter().map(|model| format!("\"{}\"", model.as_str())).collect();
+            fields.push(format!("models: [{}]", models.join(", ")));
         }
-        let models: Vec<_> = models.iter().map(|model| format!("\"{}\"", model.as_str())).collect();
-        format!("- {{id: {id}, sha256: {hash}, models: [{}]}}", models.join(", "))
+        fields.extend(expires_at.as_ref().map(|time| format!("expires_at: {time}")));
+        format!("- {{{}}}", fields.join(", "))
     }
+}
+
+fn parsed<T: TryFrom<String>>(text: &str) -> Result<T, T::Error> {
+    text.to_owned().try_into()
 }
 
 /// A text with 256 random bits after its prefix.
@@ -59,11 +86,23 @@ mod tests {
     fn a_new_keys_entry_is_read_back() {
         let key = NewKey::generate().unwrap();
         assert_eq!(key.secret().len(), 46);
-        let id = Name::try_from("laptop".to_owned()).unwrap();
-        let models = [ModelPattern::try_from("gpt-*".to_owned()).unwrap()];
-        let file = File::parse(&format!("keys:\n{}\n", key.entry(&id, &models))).unwrap();
-        let hashes: Vec<KeyHash> = file.keys[0].sha256.clone().into();
-        assert_eq!((hashes, &file.keys[0].models[..]), (vec![hash(key.secret())], &models[..]));
-        assert_eq!(File::parse(&format!("keys:\n{}\n", key.entry(&id, &[]))).unwrap().keys[0].id, id);
+        let id: Name = parsed("laptop").unwrap();
+        let about = About { id: id.clone(), consumer: None, models: Vec::new(), expires_at: None };
+        let read =
+            |about: &About| File::parse(&format!("keys:\n{}\n", key.entry(about))).unwrap().keys.remove(0);
+        assert_eq!(read(&about).id, id);
+        let about = About {
+            consumer: Some(parsed("team").unwrap()),
+            models: vec![parsed("gpt-*").unwrap()],
+            expires_at: Some("2027-01-01T00:00:00Z".parse().unwrap()),
+            ..about
+        };
+        let read = read(&about);
+        let hashes: Vec<KeyHash> = read.sha256.clone().into();
+        assert_eq!(
+            (hashes, &read.models, &read.consumer),
+            (vec![hash(key.secret())], &about.models, &about.consumer)
+        );
+        assert!(read.expires_at.is_some());
     }
 }

@@ -41,10 +41,11 @@ const FIELDS: [(&str, &str); 14] = [
     ("upstream", "%UPSTREAM_HOST%"),
 ];
 
-const STATES: [(&str, &str); 5] = [
+const STATES: [(&str, &str); 6] = [
     ("consumer", state::CONSUMER),
     ("key_id", state::KEY_ID),
     ("domain", state::DOMAIN),
     ("model", state::MODEL),
     ("upstream_model", state::UPSTREAM_MODEL),
+    ("usage", state::USAGE),
 ];
