@@ -81,19 +81,22 @@ impl Snapshot {
         self.resources.get(&kind).into_iter().flatten().map(|(name, resource)| (name.as_str(), resource))
     }
 
-    /// All resources, as `{kind: {name: resource}}`.
+    /// All resources, as `{kind: {name: resource}}`, with their fields sorted.
     pub fn to_json(&self) -> Value {
         let of = |kind| self.of(kind).map(|(name, resource)| (name.to_owned(), resource.body.clone()));
         let kinds = Kind::ALL.iter().map(|kind| (kind.to_string(), Value::Object(of(*kind).collect())));
-        Value::Object(kinds.collect::<Map<_, _>>())
+        let mut all = Value::Object(kinds.collect::<Map<_, _>>());
+        all.sort_all_objects();
+        all
     }
 }
 
 impl Resource {
     /// The version of its content, its secrets included.
     pub fn version(&self) -> Version {
-        // A `Value` without `preserve_order` has its keys sorted, so its text is canonical.
-        let body = self.body.to_string();
+        let mut canonical = self.body.clone();
+        canonical.sort_all_objects();
+        let body = canonical.to_string();
         let secrets = self.secrets.values().map(|secret| secret.expose().as_bytes());
         Version::of([body.as_bytes()].into_iter().chain(secrets))
     }
