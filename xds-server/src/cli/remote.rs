@@ -1,6 +1,7 @@
 //! The commands that ask a control plane which runs.
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::{self, Read, Write},
     path::{Path, PathBuf},
@@ -97,11 +98,11 @@ impl Change {
         if self.output == Output::Json {
             return writeln!(out, "{answer:#}");
         }
-        let mut counts: Map<String, Value> = Map::new();
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         for change in changes(answer) {
             let action = text(change, "action");
-            let count = counts.get(action).and_then(Value::as_u64).unwrap_or_default();
-            counts.insert(action.to_owned(), count.saturating_add(1).into());
+            let count = counts.entry(action).or_default();
+            *count = count.saturating_add(1);
             if action != "unchanged" {
                 let fields = change.get("fields").and_then(Value::as_array).into_iter().flatten();
                 let fields: Vec<_> = fields.filter_map(Value::as_str).collect();
