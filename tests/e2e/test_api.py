@@ -164,6 +164,28 @@ def test_a_file_that_takes_a_stored_name_is_refused_until_the_stored_object_is_g
     assert api.get("/v1/consumers/both").json()["owner"] == "file"
 
 
+def test_a_tenant_is_made_over_the_api_and_its_key_works_on_its_host_alone(gateway, api, team):
+    document = {
+        "domains": [{"name": "default", "hosts": ["*"]}, {"name": "finance", "hosts": ["finance.test"], "models": []}],
+        "consumers": [{"name": "ledger", "domain": "finance"}],
+        "models": [{"name": "ledger-chat", "domain": "finance", "targets": [{"provider": "near"}]}],
+    }
+    assert api.post("/v1/apply", json=document).status_code == 200
+    made = api.post("/v1/keys", json={"id": "ledger-1", "consumer": "ledger", "labels": {"team": "a"}}).json()
+    assert list(every(api, "/v1/keys", label="team=a")) == ["ledger-1"]
+    gateway.wait_until_in_sync()
+    at_home = openai_client(gateway, made["secret"], default_headers={"Host": "finance.test"})
+    assert [model.id for model in at_home.models.list()] == ["ledger-chat"]
+    assert asks(gateway, team).choices, "everyone else is still of the tenant default"
+    with pytest.raises(openai.AuthenticationError):
+        asks(gateway, made["secret"])
+    assert error(api.delete("/v1/domains/finance"), 409, "in_use")["object"] == "domains/finance"
+    for one in ("keys/ledger-1", "models/ledger-chat@finance", "consumers/ledger", "domains/finance", "domains/default"):
+        assert api.delete(f"/v1/{one}").status_code == 204
+    gateway.wait_until_in_sync()
+    assert asks(gateway, team).choices
+
+
 def test_two_who_change_an_object_at_once_do_not_overwrite_each_other(api, team):
     url, spec = "/v1/consumers/shared", {"name": "shared"}
     made = api.put(url, json=spec, headers={"if-none-match": "*"})

@@ -93,7 +93,7 @@ pub struct AccessLog {
 }
 
 /// `domains[]`
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Domain {
     /// The tenant's name.
@@ -108,7 +108,7 @@ pub struct Domain {
 }
 
 /// `domains[].tls`
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ServerTls {
     /// The name of the secret that has its certificate and chain.
@@ -140,6 +140,9 @@ pub struct Key {
     pub id: Name,
     /// Whom it stands for. Default a consumer named as the key.
     pub consumer: Option<Name>,
+    /// What is known about it.
+    #[serde(default)]
+    pub labels: BTreeMap<Name, Label>,
     /// The SHA-256 of its secret, or of several while it is being rotated.
     pub sha256: Hashes,
     /// The models it may use.
@@ -303,7 +306,7 @@ impl Consumer {
 
 impl Key {
     fn into_model(self) -> model::Key {
-        let Self { id, consumer, sha256, models, expires_at, disabled, limits } = self;
+        let Self { id, consumer, labels: _, sha256, models, expires_at, disabled, limits } = self;
         model::Key {
             id,
             consumer,

@@ -5,12 +5,14 @@ use std::fmt;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::file::{Consumer, File, Key, Provider, PublicModel, Quota};
+use crate::file::{Consumer, Domain, File, Key, Provider, PublicModel, Quota};
 
 /// The kinds of objects that the API serves, named as their lists in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ObjectKind {
+    /// `domains`
+    Domains,
     /// `consumers`
     Consumers,
     /// `keys`
@@ -35,6 +37,8 @@ pub struct ObjectId {
 /// One object, in the shape that the file has for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Object {
+    /// One of `domains`.
+    Domain(Domain),
     /// One of `consumers`.
     Consumer(Consumer),
     /// One of `keys`.
@@ -49,11 +53,13 @@ pub enum Object {
 
 impl ObjectKind {
     /// Every kind; what is referred to comes before what refers to it.
-    pub const ALL: [Self; 5] = [Self::Consumers, Self::Providers, Self::Models, Self::Keys, Self::Quotas];
+    pub const ALL: [Self; 6] =
+        [Self::Domains, Self::Consumers, Self::Providers, Self::Models, Self::Keys, Self::Quotas];
 
     /// The name of its list.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Domains => "domains",
             Self::Consumers => "consumers",
             Self::Keys => "keys",
             Self::Providers => "providers",
@@ -71,15 +77,15 @@ impl ObjectKind {
     pub fn name_field(self) -> &'static str {
         match self {
             Self::Keys => "id",
-            Self::Consumers | Self::Providers | Self::Models | Self::Quotas => "name",
+            Self::Domains | Self::Consumers | Self::Providers | Self::Models | Self::Quotas => "name",
         }
     }
 
     /// Whether objects of this kind have labels.
     pub fn has_labels(self) -> bool {
         match self {
-            Self::Consumers => true,
-            Self::Keys | Self::Providers | Self::Models | Self::Quotas => false,
+            Self::Consumers | Self::Keys => true,
+            Self::Domains | Self::Providers | Self::Models | Self::Quotas => false,
         }
     }
 
@@ -99,6 +105,7 @@ impl Object {
     /// Reads an object of a kind; unknown keys are refused.
     pub fn parse(kind: ObjectKind, spec: Value) -> Result<Self, InvalidObject> {
         match kind {
+            ObjectKind::Domains => parse(spec).map(Self::Domain),
             ObjectKind::Consumers => parse(spec).map(Self::Consumer),
             ObjectKind::Keys => parse(spec).map(Self::Key),
             ObjectKind::Providers => parse(spec).map(Self::Provider),
@@ -110,6 +117,7 @@ impl Object {
     /// Which object it is.
     pub fn id(&self) -> ObjectId {
         match self {
+            Self::Domain(domain) => ObjectKind::Domains.id(domain.name.as_str()),
             Self::Consumer(consumer) => ObjectKind::Consumers.id(consumer.name.as_str()),
             Self::Key(key) => ObjectKind::Keys.id(key.id.as_str()),
             Self::Provider(provider) => ObjectKind::Providers.id(provider.name.as_str()),
@@ -121,6 +129,7 @@ impl Object {
     /// The object as JSON, with its defaults filled in and without what is absent.
     pub fn spec(&self) -> Value {
         match self {
+            Self::Domain(domain) => spec(domain),
             Self::Consumer(consumer) => spec(consumer),
             Self::Key(key) => spec(key),
             Self::Provider(provider) => spec(provider),
@@ -134,6 +143,7 @@ impl File {
     /// Adds an object to its list.
     pub fn insert(&mut self, object: Object) {
         match object {
+            Object::Domain(domain) => self.domains.push(domain),
             Object::Consumer(consumer) => self.consumers.push(consumer),
             Object::Key(key) => self.keys.push(key),
             Object::Provider(provider) => self.providers.push(provider),
@@ -152,6 +162,7 @@ impl File {
     /// The objects of a kind.
     pub fn of(&self, kind: ObjectKind) -> Vec<Object> {
         match kind {
+            ObjectKind::Domains => self.domains.iter().cloned().map(Object::Domain).collect(),
             ObjectKind::Consumers => self.consumers.iter().cloned().map(Object::Consumer).collect(),
             ObjectKind::Keys => self.keys.iter().cloned().map(Object::Key).collect(),
             ObjectKind::Providers => self.providers.iter().cloned().map(Object::Provider).collect(),
@@ -164,6 +175,7 @@ impl File {
     pub fn object(&self, ObjectId { kind, name }: &ObjectId) -> Option<Object> {
         let place = self.names(*kind).iter().position(|known| known == name)?;
         match kind {
+            ObjectKind::Domains => self.domains.get(place).cloned().map(Object::Domain),
             ObjectKind::Consumers => self.consumers.get(place).cloned().map(Object::Consumer),
             ObjectKind::Keys => self.keys.get(place).cloned().map(Object::Key),
             ObjectKind::Providers => self.providers.get(place).cloned().map(Object::Provider),
@@ -174,6 +186,7 @@ impl File {
 
     fn names(&self, kind: ObjectKind) -> Vec<String> {
         match kind {
+            ObjectKind::Domains => self.domains.iter().map(|domain| domain.name.to_string()).collect(),
             ObjectKind::Consumers => {
                 self.consumers.iter().map(|consumer| consumer.name.to_string()).collect()
             }
@@ -230,7 +243,8 @@ mod tests {
 
     #[test]
     fn what_is_written_is_what_was_read() {
-        let file = File::parse(include_str!("../tests/golden/full/weir.yaml")).unwrap();
+        let mut file = File::parse(include_str!("../tests/golden/full/weir.yaml")).unwrap();
+        file.domains = File::parse(include_str!("../tests/golden/tls/weir.yaml")).unwrap().domains;
         for kind in ObjectKind::ALL {
             let objects = file.of(kind);
             assert!(!objects.is_empty());

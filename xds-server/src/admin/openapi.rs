@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::request::{LARGEST_PAGE, PAGE};
 use crate::{
-    file::{Consumer, Key, Provider, PublicModel, Quota},
+    file::{Consumer, Domain, Key, Provider, PublicModel, Quota},
     object::ObjectKind,
 };
 
@@ -49,6 +49,7 @@ pub fn document() -> Value {
 
 fn spec(kind: ObjectKind, generator: &mut SchemaGenerator) -> Value {
     match kind {
+        ObjectKind::Domains => generator.subschema_for::<Domain>(),
         ObjectKind::Consumers => generator.subschema_for::<Consumer>(),
         ObjectKind::Keys => generator.subschema_for::<Key>(),
         ObjectKind::Providers => generator.subschema_for::<Provider>(),
@@ -60,6 +61,7 @@ fn spec(kind: ObjectKind, generator: &mut SchemaGenerator) -> Value {
 
 fn title(kind: ObjectKind) -> &'static str {
     match kind {
+        ObjectKind::Domains => "Domain",
         ObjectKind::Consumers => "Consumer",
         ObjectKind::Keys => "Key",
         ObjectKind::Providers => "Provider",

@@ -69,12 +69,10 @@ impl Registry {
 
 impl State {
     fn key(&self, id: &ObjectId) -> Option<Key> {
-        match self.contents.objects.get(id).map(|stored| &stored.object) {
-            Some(Object::Key(key)) => Some(key.clone()),
-            Some(Object::Consumer(_) | Object::Provider(_) | Object::Model(_) | Object::Quota(_)) | None => {
-                None
-            }
-        }
+        let Some(Object::Key(key)) = self.contents.objects.get(id).map(|stored| &stored.object) else {
+            return None;
+        };
+        Some(key.clone())
     }
 
     /// What drops these secrets of a key. One that somebody has made the key's only secret since stays.

@@ -123,6 +123,18 @@ fn what_is_in_use_stays() {
 }
 
 #[test]
+fn a_domain_with_callers_stays() {
+    let bench = Bench::new();
+    bench.put(ObjectKind::Domains, json!({"name": "finance", "hosts": ["finance.example"]})).unwrap();
+    bench.put(ObjectKind::Consumers, json!({"name": "ledger", "domain": "finance"})).unwrap();
+    let id = ObjectKind::Domains.id("finance");
+    let refusal = bench.registry.delete(&id, &Condition::None).unwrap_err();
+    assert_eq!(refusal.to_string(), "domains/finance is in use by consumers/ledger");
+    bench.registry.delete(&ObjectKind::Consumers.id("ledger"), &Condition::None).unwrap();
+    bench.registry.delete(&id, &Condition::None).unwrap();
+}
+
+#[test]
 fn a_file_that_names_a_stored_object_is_refused_until_one_of_the_two_is_gone() {
     let bench = Bench::new();
     let (view, _) = bench.put(ObjectKind::Models, index("local")).unwrap();
@@ -180,6 +192,8 @@ fn a_rotated_key_has_both_secrets_until_the_overlap_is_over() {
 #[test]
 fn a_list_comes_in_pages_and_by_label() {
     let bench = Bench::new();
+    let key = json!({"id": "k", "sha256": "ab".repeat(32), "labels": {"tier": "gold"}});
+    bench.put(ObjectKind::Keys, key).unwrap();
     for (name, tier) in [("a", "gold"), ("b", "free"), ("c", "gold"), ("d", "gold")] {
         bench.put(ObjectKind::Consumers, json!({"name": name, "labels": {"tier": tier}})).unwrap();
     }
@@ -190,4 +204,6 @@ fn a_list_comes_in_pages_and_by_label() {
     assert_eq!((names(&first), first.next.as_deref()), (vec!["a".to_owned(), "c".to_owned()], Some("c")));
     let last = bench.registry.list(&query(first.next)).unwrap();
     assert_eq!((names(&last), last.next), (vec!["d".to_owned()], None));
+    let keys = bench.registry.list(&Query { kind: ObjectKind::Keys, ..query(None) }).unwrap();
+    assert_eq!(names(&keys), ["k"]);
 }
