@@ -11,6 +11,7 @@ mod zone;
 
 pub mod auth;
 pub mod compat;
+pub mod mcp;
 pub mod quota;
 pub mod router;
 pub mod state;
