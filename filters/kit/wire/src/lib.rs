@@ -5,6 +5,7 @@
 //!
 //! | module | reads |
 //! |---|---|
+//! | [`jsonrpc`] | a JSON-RPC message or batch, as MCP sends it |
 //! | [`meter`] | an answer's body while it flows, for what it has used |
 //! | [`openai`] | whole bodies, endpoints and errors of OpenAI's interface |
 //! | [`prompt`] | a text, for about how many tokens it is |
@@ -12,6 +13,7 @@
 //! | [`scan`] | a request's JSON body while it streams, for `model` and its neighbours |
 //! | [`sse`] | a stream of server-sent events, frame by frame |
 
+pub mod jsonrpc;
 pub mod meter;
 pub mod openai;
 pub mod prompt;
