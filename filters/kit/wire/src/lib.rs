@@ -5,24 +5,31 @@
 //!
 //! | module | reads |
 //! |---|---|
+//! | [`answer`] | an answer on its way to the client, to make it what was asked for |
 //! | [`jsonrpc`] | a JSON-RPC message or batch, as MCP sends it |
 //! | [`meter`] | an answer's body while it flows, for what it has used |
 //! | [`openai`] | whole bodies, endpoints and errors of OpenAI's interface |
 //! | [`prompt`] | a text, for about how many tokens it is |
 //! | [`rename`] | where a model's name stands, to write another one there |
 //! | [`scan`] | a request's JSON body while it streams, for `model` and its neighbours |
+//! | [`splice`] | a text of which some parts are replaced |
 //! | [`sse`] | a stream of server-sent events, frame by frame |
+//! | [`walk`] | where the parts of a JSON text stand |
 
+pub mod answer;
 pub mod jsonrpc;
 pub mod meter;
 pub mod openai;
 pub mod prompt;
 pub mod rename;
 pub mod scan;
+pub mod splice;
 pub mod sse;
+pub mod walk;
 
-pub use meter::{Meter, Totals};
+pub use meter::{Meter, Tally, Totals};
 pub use prompt::Weight;
 pub use rename::Rename;
 pub use scan::{Member, RequestScan, ScanError};
+pub use splice::Splice;
 pub use sse::{EventTooLong, SseEvent, SseFrame, SseFramer};

@@ -22,6 +22,12 @@ use crate::sse::{SseFrame, SseFramer};
 #[derive(Clone, Debug)]
 pub struct Meter {
     form: Form,
+    tally: Tally,
+}
+
+/// What is counted of an answer, whoever reads it.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
     totals: Totals,
     text: Weight,
     parts: u64,
@@ -54,26 +60,26 @@ impl Meter {
     pub fn of(content_type: Option<&[u8]>) -> Self {
         let events = content_type.is_some_and(|media| media.starts_with(b"text/event-stream"));
         let form = if events { Form::Events(SseFramer::new(LONGEST_EVENT)) } else { Form::Json(Vec::new()) };
-        Self { form, totals: Totals::default(), text: Weight::default(), parts: 0 }
+        Self { form, tally: Tally::default() }
     }
 
     /// Reads more of the body.
     pub fn feed(&mut self, chunk: &[u8]) {
         match &mut self.form {
             Form::Json(held) => {
-                self.text.add(chunk);
+                self.tally.text.add(chunk);
                 held.extend_from_slice(chunk);
                 if held.len() > HELD {
-                    find_usage(held, &mut self.totals);
+                    find_usage(held, &mut self.tally.totals);
                     // What is cut in two here is found with the rest of it.
                     held.drain(..held.len().saturating_sub(LONGEST_USAGE));
                 }
             }
             Form::Events(framer) => {
-                let (totals, text, parts) = (&mut self.totals, &mut self.text, &mut self.parts);
+                let tally = &mut self.tally;
                 // A stream whose events are too long is not read on; what came before counts.
                 let _stopped = framer.feed(chunk, |frame| match frame {
-                    SseFrame::Event(event) => read_event(event.data, totals, text, parts),
+                    SseFrame::Event(event) => tally.event(event.data),
                     SseFrame::Silence(_) => {}
                 });
             }
@@ -82,12 +88,52 @@ impl Meter {
 
     /// What is known so far.
     pub fn totals(&self) -> Totals {
-        let mut totals = self.totals;
+        let mut totals = self.tally.totals();
         if let Form::Json(held) = &self.form {
             find_usage(held, &mut totals);
         }
-        // A part of a stream has at least one token.
-        Totals { delivered: self.text.tokens().max(self.parts), ..totals }
+        totals
+    }
+}
+
+impl Tally {
+    /// Counts the data of an event, of whichever interface it is.
+    pub fn event(&mut self, data: &[u8]) {
+        let Ok(event) = serde_json::from_slice::<Value>(data) else { return };
+        for holder in [Some(&event), event.get("message"), event.get("response")].into_iter().flatten() {
+            if let Some(usage) = holder.get("usage").and_then(Value::as_object) {
+                self.usage(usage);
+            }
+        }
+        self.part(|text| {
+            match event.get("delta") {
+                Some(Value::String(delta)) => text.add(delta.as_bytes()),
+                Some(delta) => add_texts(delta, text),
+                None => {}
+            }
+            for choice in event.get("choices").and_then(Value::as_array).into_iter().flatten() {
+                for holder in [choice.get("delta"), choice.get("text")].into_iter().flatten() {
+                    add_texts(holder, text);
+                }
+            }
+        });
+    }
+
+    /// Counts a `usage` that the upstream has said.
+    pub fn usage(&mut self, usage: &Map<String, Value>) {
+        self.totals.learn(usage);
+    }
+
+    /// Counts a part of a stream, whose texts `add` adds. One with a text has at least one token.
+    pub fn part(&mut self, add: impl FnOnce(&mut Weight)) {
+        let before = self.text.bytes();
+        add(&mut self.text);
+        self.parts = self.parts.saturating_add(u64::from(self.text.bytes() > before));
+    }
+
+    /// What is known so far.
+    pub fn totals(&self) -> Totals {
+        Totals { delivered: self.text.tokens().max(self.parts), ..self.totals }
     }
 }
 
@@ -125,42 +171,25 @@ fn find_usage(held: &[u8], totals: &mut Totals) {
     }
 }
 
-fn read_event(data: &[u8], totals: &mut Totals, text: &mut Weight, parts: &mut u64) {
-    let Ok(event) = serde_json::from_slice::<Value>(data) else { return };
-    for holder in [Some(&event), event.get("message"), event.get("response")].into_iter().flatten() {
-        if let Some(usage) = holder.get("usage").and_then(Value::as_object) {
-            totals.learn(usage);
-        }
-    }
-    let before = text.bytes();
-    match event.get("delta") {
-        Some(Value::String(delta)) => text.add(delta.as_bytes()),
-        Some(delta) => add_texts(delta, text),
-        None => {}
-    }
-    for choice in event.get("choices").and_then(Value::as_array).into_iter().flatten() {
-        for holder in [choice.get("delta"), choice.get("text")].into_iter().flatten() {
-            add_texts(holder, text);
-        }
-    }
-    *parts = parts.saturating_add(u64::from(text.bytes() > before));
-}
-
 /// Adds the texts in a delta, wherever they stand, but for those that are names.
-fn add_texts(value: &Value, text: &mut Weight) {
+pub(crate) fn add_texts(value: &Value, text: &mut Weight) {
     match value {
         Value::String(piece) => text.add(piece.as_bytes()),
         Value::Array(items) => items.iter().for_each(|item| add_texts(item, text)),
         Value::Object(members) => {
-            let said = members.iter().filter(|(name, _)| !NAMES.contains(&name.as_str()));
+            let said = members.iter().filter(|(name, _)| !is_name(name.as_bytes()));
             said.for_each(|(_, value)| add_texts(value, text));
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 
+/// Whether a member of a delta has a text that no model has written.
+pub(crate) fn is_name(member: &[u8]) -> bool {
+    NAMES.iter().any(|name| name.as_bytes() == member)
+}
+
 const NAME: &[u8] = b"\"usage\"";
-/// Members of a delta whose texts no model has written.
 const NAMES: [&str; 5] = ["role", "id", "type", "stop_reason", "stop_sequence"];
 /// How much of a JSON body is held.
 const HELD: usize = 64 * 1024;
