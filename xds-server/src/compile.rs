@@ -141,6 +141,9 @@ fn seconds(duration: std::time::Duration) -> String {
     }
 }
 
+/// Where resources have what Envoy does not need: clusters and endpoints, routes, and what logs tell of them.
+const METADATA: &str = "weir";
+
 /// How much of a model's name stays readable in a derived one.
 const SAFE_CHARS: usize = 100;
 

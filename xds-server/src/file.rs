@@ -62,6 +62,8 @@ pub struct Gateway {
     pub limits: Limits,
     /// Where Envoy writes its access log.
     pub access_log: AccessLog,
+    /// Whether answers say in headers who has given them.
+    pub response_headers: bool,
 }
 
 /// `gateway.listen`
@@ -281,6 +283,7 @@ impl Gateway {
             request_body: self.limits.request_body,
             inline_keys: self.limits.inline_keys,
             access_log: self.access_log.file,
+            response_headers: self.response_headers,
         }
     }
 }
@@ -368,6 +371,7 @@ impl Default for Gateway {
             listen: Listen::default(),
             limits: Limits::default(),
             access_log: AccessLog::default(),
+            response_headers: true,
         }
     }
 }

@@ -83,6 +83,8 @@ pub struct Gateway {
     pub inline_keys: u32,
     /// The file Envoy writes its access log to.
     pub access_log: PathBuf,
+    /// Whether answers say in headers who has given them.
+    pub response_headers: bool,
 }
 
 /// Who may call.

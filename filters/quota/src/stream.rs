@@ -212,8 +212,14 @@ impl Stream for QuotaStream {
     }
 
     fn on_end(&mut self, cx: &mut Cx<'_>) {
-        let Phase::Sent(sent) = mem::replace(&mut self.phase, Phase::Over) else { return };
+        let Phase::Sent(sent) = mem::replace(&mut self.phase, Phase::Over) else {
+            if let Some(usage) = metered_elsewhere(cx) {
+                tell(cx, &usage);
+            }
+            return;
+        };
         let usage = sent.usage(cx);
+        tell(cx, &usage);
         let load = rule::used(rule::prices(&self.filter.config, &sent.caller), &usage);
         for held in &sent.held {
             settle(cx, &self.filter, held, load);
@@ -239,8 +245,7 @@ impl Sent {
             Answer::Nothing => prompt,
             Answer::Error => Usage::default(),
             Answer::MeteredElsewhere => {
-                let published = cx.state(state::USAGE).and_then(|usage| Usage::parse(&usage));
-                published.unwrap_or(Usage { output: self.estimate.output, ..prompt })
+                metered_elsewhere(cx).unwrap_or(Usage { output: self.estimate.output, ..prompt })
             }
             Answer::Metered(meter) => {
                 let totals = meter.totals();
@@ -259,6 +264,19 @@ impl Sent {
             }
         }
     }
+}
+
+/// What a filter behind this one has read of the answer.
+fn metered_elsewhere(cx: &Cx<'_>) -> Option<Usage> {
+    cx.state(state::USAGE).and_then(|usage| Usage::parse(&usage))
+}
+
+/// Tells the access log and the metrics what was used.
+fn tell(cx: &mut Cx<'_>, usage: &Usage) {
+    for (name, tokens) in state::TOKENS.into_iter().zip(usage.tokens()) {
+        cx.publish(name, tokens.to_string());
+    }
+    cx.publish(state::USAGE_SOURCE, usage.source.as_str());
 }
 
 /// Reserves under one rule, if it is for this caller. `Err` is the answer to the request.

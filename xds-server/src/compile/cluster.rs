@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use serde_json::{Value, json};
 use weir_schema::Name;
 
-use super::{ads, attempt::Lane, extension, seconds, typed, with};
+use super::{METADATA, ads, attempt::Lane, extension, seconds, typed, with};
 use crate::{
     discovery::{Endpoint, Health},
     model::{At, Host, Provider, Service, Upstream},
@@ -20,6 +20,7 @@ pub(super) fn cluster(lane: &Lane<'_>) -> Value {
     let upstream = &provider.upstream;
     let common = json!({
         "name": name,
+        "metadata": {"filter_metadata": {METADATA: {"provider": provider.name}}},
         "connect_timeout": seconds(provider.connect_timeout),
         "load_balancing_policy": {"policies": [{"typed_extension_config": {
             "name": "envoy.load_balancing_policies.least_request",
@@ -187,9 +188,6 @@ fn tls(provider: &Provider) -> Value {
         At::Nodes(_) | At::Service(_) => context(json!([])),
     }
 }
-
-/// Where an endpoint's metadata stands.
-const METADATA: &str = "weir";
 
 const LEAST_REQUEST: &str = "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest";
 const TLS: &str = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext";

@@ -3,6 +3,7 @@
 
 mod access_log;
 mod local_reply;
+mod metrics;
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -77,7 +78,7 @@ fn connection_manager(gateway: &Gateway) -> Value {
         "stream_idle_timeout": "300s",
         "always_set_request_id_in_response": true,
         "local_reply_config": local_reply::config(),
-        "access_log": [access_log::access_log(gateway)],
+        "access_log": [access_log::access_log(gateway), metrics::metrics()],
         "rds": {"route_config_name": GATEWAY, "config_source": ads()},
         "http_filters": [
             extension::place(extension::AUTH),

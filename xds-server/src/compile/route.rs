@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    GATEWAY, Routes,
+    GATEWAY, METADATA, Routes,
     attempt::{Attempt, Plan},
     extension::HELD_BODY_BYTES,
     seconds, typed, with,
@@ -22,17 +22,21 @@ pub(super) fn table(model: &Model, routes: &Routes<'_>) -> Value {
     let nowhere = json!({"match": {"prefix": "/"}, "direct_response": {"status": 404}});
     let nothing = json!({"on_no_match": action("nowhere", nowhere)});
     let matcher = if actions.is_empty() { nothing } else { with(nothing, tree(actions)) };
-    json!({
+    let host = json!({
         "name": GATEWAY,
-        "virtual_hosts": [{
-            "name": GATEWAY,
-            "domains": ["*"],
-            "include_request_attempt_count": true,
-            "request_body_buffer_limit": HELD_BODY_BYTES,
-            "request_headers_to_remove": PRIVATE,
-            "matcher": matcher,
-        }],
-    })
+        "domains": ["*"],
+        "include_request_attempt_count": true,
+        "request_body_buffer_limit": HELD_BODY_BYTES,
+        "request_headers_to_remove": PRIVATE,
+        "matcher": matcher,
+    });
+    let told = if model.parts().gateway.response_headers { TOLD.as_slice() } else { &[] };
+    let headers = told.iter().map(|(name, format)| {
+        let header = json!({"key": name, "value": format});
+        json!({"header": header, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"})
+    });
+    let headers = json!({"response_headers_to_add": headers.collect::<Vec<_>>()});
+    json!({"name": GATEWAY, "virtual_hosts": [with(host, headers)]})
 }
 
 /// Finds a model's route in constant time, however many there are.
@@ -65,7 +69,8 @@ fn route(model: &PublicModel, attempts: usize, to: Value) -> Value {
         "timeout": model.total_timeout.map_or("0s".into(), seconds),
         "idle_timeout": seconds(idle),
     });
-    json!({"match": {"prefix": "/v1/"}, "route": with(common, to)})
+    let metadata = json!({"filter_metadata": {METADATA: {"model": model.name}}});
+    json!({"match": {"prefix": "/v1/"}, "metadata": metadata, "route": with(common, to)})
 }
 
 /// To the one cluster; the path and the host are the route's to write.
@@ -117,6 +122,14 @@ fn action(name: &str, route: Value) -> Value {
 /// Answers below 500 that say nothing against the request: a credential of ours that is refused, and a provider that
 /// has too much to do.
 const OUR_FAULT_OR_BUSY: [u16; 2] = [401, 429];
+
+/// What a client is told of the way its request took.
+const TOLD: [(&str, &str); 4] = [
+    ("x-weir-model", "%FILTER_STATE(wasm.weir.model:PLAIN)%"),
+    ("x-weir-provider", "%METADATA(CLUSTER:weir:provider)%"),
+    ("x-weir-upstream-model", "%FILTER_STATE(wasm.weir.upstream_model:PLAIN)%"),
+    ("x-weir-attempts", "%UPSTREAM_REQUEST_ATTEMPT_COUNT%"),
+];
 
 /// What is no business of a provider's: how we route, and who is calling.
 const PRIVATE: [&str; 5] = [

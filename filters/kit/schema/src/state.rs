@@ -28,6 +28,11 @@ pub const FORWARD: &str = "weir.forward";
 pub const UPSTREAM_MODEL: &str = "weir.upstream_model";
 /// What the answer has used so far: a [`Usage`], written anew as it grows.
 pub const USAGE: &str = "weir.usage";
+/// The tokens of [`USAGE`] one by one, for access logs and metrics. Written by `quota` at the end.
+pub const TOKENS: [&str; 4] =
+    ["weir.input_tokens", "weir.output_tokens", "weir.cached_input_tokens", "weir.reasoning_tokens"];
+/// How the tokens are known. Written by `quota` at the end.
+pub const USAGE_SOURCE: &str = "weir.usage_source";
 
 /// What [`GRANT`] holds: the caller's domain and the patterns of the models it may use there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -166,6 +171,11 @@ impl UsageSource {
 }
 
 impl Usage {
+    /// Its tokens, as [`TOKENS`] has them.
+    pub fn tokens(&self) -> [u64; 4] {
+        [self.input, self.output, self.cached_input, self.reasoning]
+    }
+
     /// A usage as it was published; `None` if it is none.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let mut fields = core::str::from_utf8(bytes).ok()?.split(' ');

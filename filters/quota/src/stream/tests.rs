@@ -155,6 +155,27 @@ fn an_aborted_stream_is_charged_by_what_was_delivered() {
 }
 
 #[test]
+fn the_tokens_are_told_one_by_one_whoever_counted_them() {
+    let told = |bench: &Bench| {
+        let state = bench.state.borrow();
+        let names = state::TOKENS.iter().chain([&state::USAGE_SOURCE]);
+        names
+            .map(|name| String::from_utf8(state.get(*name).cloned().unwrap_or_default()).unwrap())
+            .collect::<Vec<_>>()
+    };
+    let counting = bench();
+    let (mut request, _) = Request::send(&counting, &quota(r#"{"name":"t","limits":{"tpm":1000}}"#), "{}");
+    request.answer("200", ANSWER);
+    request.end();
+    assert_eq!(told(&counting), ["30", "20", "0", "0", "upstream"]);
+    let idle = bench();
+    let (request, _) = Request::send(&idle, &quota(""), "{}");
+    idle.state.borrow_mut().insert(state::USAGE.into(), b"3 4 2 1 counted".to_vec());
+    request.end();
+    assert_eq!(told(&idle), ["3", "4", "2", "1", "counted"]);
+}
+
+#[test]
 fn a_prompt_is_held_no_longer_than_it_takes_to_weigh_it() {
     let (bench, filter) = (bench(), quota(r#"{"name":"t","limits":{"tpm":1000000}}"#));
     let mut sized = Request::new(&bench, &filter);

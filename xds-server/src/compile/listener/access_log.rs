@@ -8,7 +8,7 @@ use crate::{compile::typed, model::Gateway};
 pub(super) fn access_log(gateway: &Gateway) -> Value {
     let body = json!({
         "path": gateway.access_log.to_string_lossy(),
-        "log_format": {"json_format": fields()},
+        "log_format": {"json_format": fields(gateway)},
     });
     json!({
         "name": "envoy.access_loggers.file",
@@ -16,15 +16,16 @@ pub(super) fn access_log(gateway: &Gateway) -> Value {
     })
 }
 
-fn fields() -> Value {
+fn fields(gateway: &Gateway) -> Value {
+    let gateway = ("gateway".to_owned(), Value::from(gateway.name.as_str()));
     let envoys = FIELDS.iter().map(|(name, format)| ((*name).to_owned(), Value::from(*format)));
-    let ours = STATES.iter().map(|(name, state)| {
-        ((*name).to_owned(), Value::from(format!("%FILTER_STATE(wasm.{state}:PLAIN)%")))
-    });
-    Value::Object(envoys.chain(ours).collect::<Map<_, _>>())
+    let state = |state: &str| Value::from(format!("%FILTER_STATE(wasm.{state}:PLAIN)%"));
+    let ours = STATES.iter().map(|(name, key)| ((*name).to_owned(), state(key)));
+    let tokens = state::TOKENS.iter().map(|key| (key.trim_start_matches("weir.").to_owned(), state(key)));
+    Value::Object([gateway].into_iter().chain(envoys).chain(ours).chain(tokens).collect::<Map<_, _>>())
 }
 
-const FIELDS: [(&str, &str); 14] = [
+const FIELDS: [(&str, &str); 16] = [
     ("time", "%START_TIME(%Y-%m-%dT%H:%M:%S.%3fZ)%"),
     ("method", "%REQ(:METHOD)%"),
     ("path", "%PATH(NQ:PATH)%"),
@@ -33,10 +34,12 @@ const FIELDS: [(&str, &str); 14] = [
     ("details", "%RESPONSE_CODE_DETAILS%"),
     ("flags", "%RESPONSE_FLAGS%"),
     ("duration_ms", "%DURATION%"),
+    ("first_byte_ms", "%COMMON_DURATION(DS_RX_BEG:DS_TX_BEG:ms)%"),
     ("bytes_received", "%BYTES_RECEIVED%"),
     ("bytes_sent", "%BYTES_SENT%"),
     ("request_id", "%REQ(X-REQUEST-ID)%"),
     ("attempts", "%UPSTREAM_REQUEST_ATTEMPT_COUNT%"),
+    ("provider", "%METADATA(CLUSTER:weir:provider)%"),
     ("cluster", "%UPSTREAM_CLUSTER%"),
     ("upstream", "%UPSTREAM_HOST%"),
 ];
@@ -47,5 +50,5 @@ const STATES: [(&str, &str); 6] = [
     ("domain", state::DOMAIN),
     ("model", state::MODEL),
     ("upstream_model", state::UPSTREAM_MODEL),
-    ("usage", state::USAGE),
+    ("usage_source", state::USAGE_SOURCE),
 ];
