@@ -19,6 +19,7 @@ use tracing::warn;
 
 use crate::{
     registry::Registry,
+    schema,
     status::{Config, Report, Status},
     store::Tokens,
 };
@@ -44,6 +45,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/openapi.json", get(document))
+        .route("/v1/schema", get(async || Json(schema::of_file())))
         .route("/v1/status", get(report))
         .route("/v1/snapshots", get(snapshots))
         .route("/v1/snapshots/{version}/restore", post(restore))

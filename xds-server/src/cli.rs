@@ -17,6 +17,7 @@ use crate::{
     drain, encode, keys, load,
     model::{InvalidSpan, Span},
     modules::Modules,
+    schema,
     secret::Secret,
     serve, telemetry,
 };
@@ -55,6 +56,8 @@ enum Command {
     /// Show what is served, and to whom
     #[command(after_help = STATUS_EXIT)]
     Status(remote::Status),
+    /// Print the JSON Schema of the configuration file, for editors
+    Schema,
     /// Print the completions of a shell
     Completions {
         /// The shell
@@ -166,6 +169,7 @@ impl Cli {
             Command::Diff(options) => return options.diff(out),
             Command::Export(options) => return options.run(out),
             Command::Status(options) => return options.run(out),
+            Command::Schema => writeln!(out, "{:#}", schema::of_file())?,
             Command::Completions { shell } => {
                 clap_complete::generate(shell, &mut Self::command(), "weir", out);
             }

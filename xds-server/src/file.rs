@@ -27,7 +27,7 @@ pub use hashes::Hashes;
 pub use quota::{Match, Quota};
 
 /// The whole file.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct File {
     /// Where the gateway listens, and its limits.
@@ -51,7 +51,7 @@ pub struct File {
 }
 
 /// `gateway`
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Gateway {
     /// The name of the Envoys that serve it.
@@ -67,7 +67,7 @@ pub struct Gateway {
 }
 
 /// `gateway.listen`
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Listen {
     /// An IP address.
@@ -77,8 +77,9 @@ pub struct Listen {
 }
 
 /// `gateway.limits`
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "GatewayLimits")]
 pub struct Limits {
     /// The largest request body in bytes.
     pub request_body: NonZeroU32,
@@ -87,7 +88,7 @@ pub struct Limits {
 }
 
 /// `gateway.access_log`
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AccessLog {
     /// The file.

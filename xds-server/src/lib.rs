@@ -31,6 +31,7 @@ pub mod model;
 pub mod modules;
 pub mod object;
 pub mod registry;
+pub mod schema;
 pub mod secret;
 pub mod serve;
 pub mod snapshot;

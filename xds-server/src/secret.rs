@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, fs, path::Path, path::PathBuf};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use weir_schema::Name;
 
@@ -62,8 +63,9 @@ impl fmt::Debug for Secret {
 }
 
 /// Where a secret is read from.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "Written")]
+#[schemars(with = "Written")]
 pub enum SecretSource {
     /// An environment variable of the control plane.
     Env(String),
@@ -72,10 +74,13 @@ pub enum SecretSource {
 }
 
 /// A source as it is written.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{"required": ["env"]}, {"required": ["file"]}]))]
 struct Written {
+    /// The name of an environment variable of `weir`.
     env: Option<String>,
+    /// The path of a file; a relative one starts at the folder of the configuration file.
     file: Option<PathBuf>,
 }
 

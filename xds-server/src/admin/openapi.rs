@@ -28,6 +28,7 @@ pub fn document() -> Value {
     }
     paths.insert("/v1/keys/{name}/rotate".into(), rotate());
     paths.insert("/v1/apply".into(), apply());
+    paths.insert("/v1/schema".into(), schema());
     paths.insert("/v1/status".into(), status());
     let mut schemas = generator.take_definitions(true);
     schemas.append(&mut shown);
@@ -177,6 +178,12 @@ fn status() -> Value {
     let report = json!({"type": "object", "required": ["config", "version", "nodes"]});
     let answer = json!({"description": "What is served, and to whom", "content": content(&report)});
     json!({"get": {"operationId": "status", "security": [], "responses": {"200": answer}}})
+}
+
+fn schema() -> Value {
+    let answer = json!({"description": "The JSON Schema of the configuration file",
+        "content": content(&json!({"type": "object"}))});
+    json!({"get": {"operationId": "schema", "security": [], "responses": {"200": answer}}})
 }
 
 fn shown(kind: ObjectKind) -> String {

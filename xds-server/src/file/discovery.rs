@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use weir_schema::Name;
 
 use crate::model::{self, BaseUrl, Span};
 
 /// `discovery`
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Discovery {
     /// How long a node that has gone is kept, without new requests.
@@ -26,7 +27,7 @@ pub struct Discovery {
 }
 
 /// `discovery.bilibili`
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Bilibili {
     /// Its base URL.
@@ -36,7 +37,7 @@ pub struct Bilibili {
 }
 
 /// `discovery.consul`
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Consul {
     /// Its base URL.
@@ -48,7 +49,7 @@ pub struct Consul {
 }
 
 /// `discovery.nacos`
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Nacos {
     /// Its base URL, `/nacos` included.
@@ -61,7 +62,7 @@ pub struct Nacos {
 }
 
 /// `discovery.kubernetes`
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Kubernetes {
     /// The base URL of the API server.

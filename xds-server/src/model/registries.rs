@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use schemars::JsonSchema;
 use weir_schema::Name;
 
 use super::Service;
@@ -97,7 +98,8 @@ impl Registries {
 }
 
 /// The base URL of a registry, without a slash at its end.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "String", extend("pattern" = "^https?://[^?#@]+$"))]
 pub struct BaseUrl(String);
 
 impl BaseUrl {
