@@ -54,7 +54,7 @@ impl CompatStream {
 }
 
 impl Stream for CompatStream {
-    fn on_request_head(&mut self, cx: &mut Cx<'_>, _: &Head<'_>) -> Flow {
+    fn on_request_head(&mut self, cx: &mut Cx<'_>, head: &Head<'_>) -> Flow {
         // A request whose model has one target was finished by the router, and its route has the path and the host.
         let Some(published) = cx.state(state::FORWARD) else { return Flow::Continue };
         let asked = Forward::parse(&published);
@@ -71,7 +71,7 @@ impl Stream for CompatStream {
             cx.count(MISROUTED);
             return Flow::Reply(Reply::fault());
         };
-        let rename = Rename::new(asked.model.clone(), &model);
+        let rename = Rename::in_body(head.get("content-type"), asked.model.clone(), &model);
         cx.set_request_header(":path", path);
         cx.set_request_header(":authority", authority);
         if let Some(length) = asked.content_length {
