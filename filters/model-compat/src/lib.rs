@@ -10,8 +10,14 @@
 //! | response head | hold a 200 until its body shows that it is an answer |
 //! | response body | an error in place of an answer gets the status of an error, so that Envoy tries the next target; anything else flows untouched |
 
+mod account;
+mod attempt;
+mod body;
 mod filter;
+mod incoming;
 mod opening;
+mod outgoing;
+mod reply;
 mod stream;
 
 pub use filter::ModelCompat;

@@ -1,20 +1,20 @@
 //! The opening of an answer, which decides whether it is one.
 
 use weir_wire::openai::ConcealedError;
-use weir_wire::{SseFrame, SseFramer};
+use weir_wire::{SseFrame, SseFramer, walk};
 
-/// The opening of an answer with status 200, read until it is clear whether it is an error in disguise.
+/// The opening of an answer with status 200, held until it is clear whether it is an error in disguise.
 #[derive(Debug)]
 pub(crate) struct Opening {
     format: Format,
-    /// How many bytes have come.
-    come: usize,
+    /// What has come.
+    held: Vec<u8>,
 }
 
 #[derive(Debug)]
 enum Format {
-    /// One JSON value.
-    Json(Vec<u8>),
+    /// One JSON value, which is held whole to be read.
+    Json,
     /// Server-sent events.
     Events(SseFramer),
 }
@@ -24,8 +24,12 @@ enum Format {
 pub(crate) enum Verdict {
     /// Not enough has come.
     Unclear,
-    /// It is an answer, or too long for an error.
-    Sound,
+    /// It is a whole answer.
+    Whole,
+    /// It is a stream of events.
+    Stream,
+    /// It is too long to be held.
+    Long,
     /// It is an error.
     Error(ConcealedError),
 }
@@ -35,51 +39,60 @@ impl Opening {
     pub(crate) fn of(content_type: Option<&str>) -> Option<Self> {
         let media_type = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
         let format = if media_type.eq_ignore_ascii_case("text/event-stream") {
-            Format::Events(SseFramer::new(LONGEST))
+            Format::Events(SseFramer::new(LONGEST_ERROR))
         } else if media_type.eq_ignore_ascii_case("application/json") {
-            Format::Json(Vec::new())
+            Format::Json
         } else {
             return None;
         };
-        Some(Self { format, come: 0 })
+        Some(Self { format, held: Vec::new() })
     }
 
-    /// How many bytes have come.
-    pub(crate) fn come(&self) -> usize {
-        self.come
+    /// What has come.
+    pub(crate) fn held(&self) -> &[u8] {
+        &self.held
     }
 
     /// Reads on.
     pub(crate) fn feed(&mut self, chunk: &[u8], end: bool) -> Verdict {
-        self.come = self.come.saturating_add(chunk.len());
-        let verdict = match &mut self.format {
-            Format::Json(body) => {
-                if self.come > LONGEST {
-                    return Verdict::Sound;
-                }
-                body.extend_from_slice(chunk);
-                if end { verdict(body) } else { Verdict::Unclear }
+        self.held.extend_from_slice(chunk);
+        match &mut self.format {
+            Format::Json if self.held.len() > LONGEST_BODY => Verdict::Long,
+            // The end is not always told: trailers may follow.
+            Format::Json if end || ends(chunk) && walk::whole(&self.held).is_some() => {
+                error(&self.held).unwrap_or(Verdict::Whole)
             }
+            Format::Json => Verdict::Unclear,
             Format::Events(framer) => {
                 let mut first = None;
                 let read = framer.feed(chunk, |frame| {
                     if let SseFrame::Event(event) = frame {
-                        first.get_or_insert_with(|| verdict(event.data));
+                        first.get_or_insert_with(|| error(event.data).unwrap_or(Verdict::Stream));
                     }
                 });
-                first.unwrap_or(if read.is_ok() { Verdict::Unclear } else { Verdict::Sound })
+                let sound = end || read.is_err();
+                first.unwrap_or(if sound { Verdict::Stream } else { Verdict::Unclear })
             }
-        };
-        if end && verdict == Verdict::Unclear { Verdict::Sound } else { verdict }
+        }
     }
 }
 
-fn verdict(json: &[u8]) -> Verdict {
-    ConcealedError::read(json).map_or(Verdict::Sound, Verdict::Error)
+/// Whether a value may end where `chunk` does.
+fn ends(chunk: &[u8]) -> bool {
+    chunk.trim_ascii_end().last().is_some_and(|byte| b"}]".contains(byte))
+}
+
+fn error(json: &[u8]) -> Option<Verdict> {
+    if json.len() > LONGEST_ERROR {
+        return None;
+    }
+    ConcealedError::read(json).map(Verdict::Error)
 }
 
 /// No error is longer, in bytes.
-const LONGEST: usize = 16 * 1024;
+const LONGEST_ERROR: usize = 16 * 1024;
+/// The longest body that is held, in bytes: well below what Envoy buffers.
+const LONGEST_BODY: usize = 512 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -93,7 +106,8 @@ mod tests {
         let told = chunks.iter().enumerate().map(|(at, chunk)| opening.feed(chunk.as_bytes(), at == last));
         let told = told.map(|verdict| match verdict {
             Verdict::Unclear => None,
-            Verdict::Sound => Some(200),
+            Verdict::Whole | Verdict::Stream => Some(200),
+            Verdict::Long => Some(0),
             Verdict::Error(error) => Some(error.status),
         });
         told.collect()
@@ -103,10 +117,14 @@ mod tests {
     fn a_whole_body_is_judged_at_its_end() {
         let (start, end) = ERROR.split_at(9);
         assert_eq!(read("application/json", &[start, end]), [None, Some(503)]);
+        assert_eq!(read("application/json", &[ERROR, " "]).first(), Some(&Some(503)));
         assert_eq!(read("application/json; charset=utf-8", &[r#"{"choices":[]}"#]), [Some(200)]);
+        assert_eq!(read("application/json", &[r#"{"a":{}"#, "}"]), [None, Some(200)]);
         assert_eq!(read("application/json", &[""]), [Some(200)]);
-        let long = format!("{{\"x\":\"{}\"", "y".repeat(LONGEST));
-        assert_eq!(read("application/json", &[&long, "}"]), [Some(200), Some(200)]);
+        let long = format!(r#"{{"error":{{"message":"{}"}}"#, "y".repeat(LONGEST_ERROR));
+        assert_eq!(read("application/json", &[&long, "}"]), [None, Some(200)]);
+        let longer = "y".repeat(LONGEST_BODY);
+        assert_eq!(read("application/json", &[&longer, "}"]), [None, Some(0)]);
     }
 
     #[test]

@@ -22,6 +22,11 @@ impl UnixTime {
         self.0 / NANOS_PER_SECOND
     }
 
+    /// How much later it is than another; nothing if it is earlier.
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+
     /// The time this much later.
     pub fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)))

@@ -4,6 +4,7 @@ use core::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
+use crate::compat::RuleText;
 use crate::{ModelName, ModelPattern, Name};
 
 /// Configuration of the `router` filter.
@@ -16,9 +17,6 @@ pub struct Config {
     /// The tenants that `auth` tells apart, each with the models that it sees. Absent: everyone sees every model.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub domains: Vec<Domain>,
-    /// The providers whose files, batches and stored responses callers may use. Default none.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub providers: Vec<Provider>,
     /// Whether `auth` stands before this filter.
     #[serde(default)]
     pub identity: Identity,
@@ -49,8 +47,8 @@ pub struct Model {
     /// The model's name at its upstream. Default the same name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream_model: Option<ModelName>,
-    /// The clusters that may be asked, where there are several: their `model-compat` writes the model's name, the path
-    /// and the host of each attempt.
+    /// The clusters that may be asked: their `model-compat` writes the model's name, the path and the host of each attempt.
+    /// Default none: this filter writes the name, and the route the rest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub targets: Vec<Target>,
     /// `owned_by` in the list of models. Default `weir`.
@@ -70,20 +68,9 @@ pub struct Target {
     pub cluster: String,
     /// The model's name there.
     pub upstream_model: ModelName,
-}
-
-/// A provider that keeps things for callers: files, batches, responses. They are its account's, so whoever may use them
-/// sees those of everybody who may.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct Provider {
-    /// What a request's [`crate::PROVIDER_HEADER`] says.
-    pub name: Name,
-    /// What the route table matches in [`crate::ROUTE_HEADER`].
-    pub route: String,
-    /// The tenants that may use it, and of their callers those who may use every model.
-    pub domains: Vec<Name>,
+    /// What it needs there. Default what the cluster's configuration says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rules: Option<RuleText>,
 }
 
 /// A tenant, and which of the shared models it sees.

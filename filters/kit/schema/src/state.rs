@@ -21,8 +21,7 @@ pub const GRANT: &str = "weir.grant";
 pub const MODEL: &str = "weir.model";
 /// The route that serves the request: what the route table matches in [`crate::ROUTE_HEADER`]. Written by `router`.
 pub const ROUTE: &str = "weir.route";
-/// What each attempt at an upstream starts from: a [`Forward`]. Written by `router` where a model has several
-/// targets.
+/// What each attempt at an upstream starts from: a [`Forward`]. Written by `router` where a model has targets.
 pub const FORWARD: &str = "weir.forward";
 /// The model's name at the upstream. Written by whoever replaces it in the body.
 pub const UPSTREAM_MODEL: &str = "weir.upstream_model";
@@ -33,6 +32,10 @@ pub const TOKENS: [&str; 4] =
     ["weir.input_tokens", "weir.output_tokens", "weir.cached_input_tokens", "weir.reasoning_tokens"];
 /// How the tokens are known. Written by `quota` at the end.
 pub const USAGE_SOURCE: &str = "weir.usage_source";
+/// How many milliseconds after an attempt began its answer had a first token. Written by `model-compat`.
+pub const FIRST_TOKEN: &str = "weir.first_token_ms";
+/// Why the answer has ended, in OpenAI's words. Written by `model-compat`.
+pub const FINISH_REASON: &str = "weir.finish_reason";
 
 /// What [`GRANT`] holds: the caller's domain and the patterns of the models it may use there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,8 +92,8 @@ const ANY: &str = "*";
 
 /// A request as the client sent it, for those who write each attempt of it anew, as [`FORWARD`] has it.
 ///
-/// Published as `path`, then `start end` or `start end content-length`, then `cluster upstream-model` for each target,
-/// a line each.
+/// Published as `path`, then `start end` or `start end content-length`, then the name as a JSON string, then
+/// `cluster upstream-model` or `cluster upstream-model rules` for each target, a line each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forward {
     /// The path the client asked for, with its query.
@@ -99,8 +102,22 @@ pub struct Forward {
     pub model: Range<u64>,
     /// The length of the body in bytes, if the client has said it.
     pub content_length: Option<u64>,
-    /// The clusters that it may be sent to, each with the model's name there.
-    pub targets: Vec<(String, String)>,
+    /// The model's name as the client has it.
+    pub name: String,
+    /// The clusters that it may be sent to.
+    pub targets: Vec<Lead>,
+}
+
+/// Where a [`Forward`] may be sent to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lead {
+    /// The cluster.
+    pub cluster: String,
+    /// The model's name there.
+    pub model: String,
+    /// What the model needs there, where that is not what the cluster's configuration says: [`crate::compat::Rules`]. They
+    /// travel with the request, since a model changes in one piece and the cluster's configuration comes apart from it.
+    pub rules: Option<String>,
 }
 
 impl Forward {
@@ -111,17 +128,32 @@ impl Forward {
         let mut numbers = lines.next()?.split(' ').map(str::parse);
         let model = numbers.next()?.ok()?..numbers.next()?.ok()?;
         let content_length = numbers.next().transpose().ok()?;
-        let target = |line: &str| line.split_once(' ').map(|(cluster, model)| (cluster.into(), model.into()));
-        Some(Self { path, model, content_length, targets: lines.map(target).collect::<Option<_>>()? })
+        let name = serde_json::from_str(lines.next()?).ok()?;
+        let targets = lines.map(Lead::parse).collect::<Option<_>>()?;
+        Some(Self { path, model, content_length, name, targets })
+    }
+}
+
+impl Lead {
+    fn parse(line: &str) -> Option<Self> {
+        let (cluster, rest) = line.split_once(' ')?;
+        let (model, rules) =
+            rest.split_once(' ').map_or((rest, None), |(model, rules)| (model, Some(rules.to_owned())));
+        Some(Self { cluster: cluster.to_owned(), model: model.to_owned(), rules })
     }
 }
 
 impl fmt::Display for Forward {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, model, content_length, targets } = self;
+        let Self { path, model, content_length, name, targets } = self;
         write!(f, "{path}\n{} {}", model.start, model.end)?;
         content_length.map_or(Ok(()), |length| write!(f, " {length}"))?;
-        targets.iter().try_for_each(|(cluster, model)| write!(f, "\n{cluster} {model}"))
+        // A line ending in a JSON string is written as an escape.
+        write!(f, "\n{}", serde_json::Value::from(name.as_str()))?;
+        targets.iter().try_for_each(|Lead { cluster, model, rules }| {
+            write!(f, "\n{cluster} {model}")?;
+            rules.as_ref().map_or(Ok(()), |rules| write!(f, " {rules}"))
+        })
     }
 }
 
@@ -215,18 +247,37 @@ mod tests {
 
     #[test]
     fn a_forward_is_read_as_it_was_published() {
+        let lead = |cluster: &str, model: &str, rules: Option<&str>| Lead {
+            cluster: cluster.into(),
+            model: model.into(),
+            rules: rules.map(str::to_owned),
+        };
         let forward = Forward {
             path: "/v1/chat/completions?a=b c".into(),
             model: 10..17,
             content_length: Some(120),
-            targets: vec![("idc".into(), "index-chat".into()), ("cloud#2".into(), "gpt".into())],
+            name: "an \"index\"\nof".into(),
+            targets: vec![
+                lead("idc", "index-chat", None),
+                lead("cloud#2", "gpt", Some(r#"{"think": "strip"}"#)),
+            ],
         };
-        let text = "/v1/chat/completions?a=b c\n10 17 120\nidc index-chat\ncloud#2 gpt";
+        let text = concat!(
+            "/v1/chat/completions?a=b c\n10 17 120\n\"an \\\"index\\\"\\nof\"\n",
+            "idc index-chat\ncloud#2 gpt {\"think\": \"strip\"}"
+        );
         assert_eq!(forward.to_string(), text);
         assert_eq!(Forward::parse(forward.to_string().as_bytes()), Some(forward.clone()));
         let chunked = Forward { content_length: None, ..forward };
         assert_eq!(Forward::parse(chunked.to_string().as_bytes()), Some(chunked));
-        for none in ["", "/v1/x", "/v1/x\n1", "/v1/x\n1 2 x", "/v1/x\n1 2\ncluster"] {
+        for none in [
+            "",
+            "/v1/x",
+            "/v1/x\n1\n\"a\"",
+            "/v1/x\n1 2 x\n\"a\"",
+            "/v1/x\n1 2\na",
+            "/v1/x\n1 2\n\"a\"\ncluster",
+        ] {
             assert_eq!(Forward::parse(none.as_bytes()), None, "{none}");
         }
     }

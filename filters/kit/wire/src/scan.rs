@@ -48,6 +48,7 @@ pub struct RequestScan {
     capture: Capture,
     model: Option<Member<String>>,
     stream: Option<bool>,
+    stream_options: bool,
     max_tokens: Option<u64>,
     failed: Option<ScanError>,
 }
@@ -97,6 +98,16 @@ impl RequestScan {
     /// The top-level `stream`, if it is a boolean; of several the last.
     pub fn stream(&self) -> Option<bool> {
         self.stream
+    }
+
+    /// Whether there is a top-level `stream_options`, whatever is in it.
+    pub fn has_stream_options(&self) -> bool {
+        self.stream_options
+    }
+
+    /// Whether the body's JSON has ended: nothing but blanks may come.
+    pub fn is_complete(&self) -> bool {
+        self.at == At::End
     }
 
     /// The largest of the top-level `max_tokens`, `max_completion_tokens` and `max_output_tokens`. A fraction
@@ -222,6 +233,10 @@ impl RequestScan {
         self.field = match key {
             b"model" if self.model.is_none() => Field::Model,
             b"stream" => Field::Stream,
+            b"stream_options" => {
+                self.stream_options = true;
+                Field::Other
+            }
             b"max_tokens" | b"max_completion_tokens" | b"max_output_tokens" => Field::MaxTokens,
             // No letter of `model` has a relative outside ASCII under Unicode's simple case folding.
             _ if key.eq_ignore_ascii_case(b"model") => {

@@ -1,11 +1,16 @@
+use std::mem;
+
 use weir_core::testing::Bench;
-use weir_core::{Effect, Filter, StreamId};
+use weir_core::{Effect, Filter, Side, StreamId, UnixTime};
 
 use super::*;
+use crate::filter::{CONCEALED, REFUSED};
 
 const CONFIG: &str = r#"{"cluster": "cloud@two", "authority": "api.example.com", "base_path": "/llm/v1"}"#;
 
 const BODY: &str = r#"{"model":"index","n":1}"#;
+
+const CHAT: &str = "/v1/chat/completions\n9 16 23\n\"index\"\ncloud gpt\ncloud@two index-1.9b-chat";
 
 fn filter(config: &str) -> Result<Rc<ModelCompat>, String> {
     let config = serde_json::from_str(config).unwrap();
@@ -20,7 +25,12 @@ fn bench(forward: &str) -> Bench {
 }
 
 fn head(bench: &Bench, stream: &mut CompatStream) -> (Flow, Vec<Effect>) {
-    let fields = [(":path", "/of/the/last/attempt"), ("content-length", "999")];
+    let fields = [
+        (":path", "/of/the/last/attempt"),
+        (":authority", "api.example.com"),
+        ("content-length", "999"),
+        ("accept-encoding", "gzip"),
+    ];
     bench.run(|cx| stream.on_request_head(cx, &Head::new(&fields, false)))
 }
 
@@ -28,54 +38,154 @@ fn set(name: &'static str, value: &str) -> Effect {
     Effect::SetHeader(Side::Request, name.into(), value.into())
 }
 
+/// What becomes of a request whose body comes in these chunks: its body, and the content-length it says.
+fn sent(config: &str, forward: &str, chunks: &[&str]) -> (String, Option<String>) {
+    let (bench, mut stream) = (bench(forward), filter(config).unwrap().stream(StreamId(1)));
+    assert_eq!(head(&bench, &mut stream).0, Flow::Wait);
+    let (mut held, mut flowed, mut length) = (String::new(), String::new(), None);
+    for (at, chunk) in chunks.iter().enumerate() {
+        let end = chunks.len() == at.saturating_add(1);
+        held.push_str(chunk);
+        let (flow, effects) = bench.run(|cx| match matches!(stream.outgoing, Outgoing::Done) {
+            true => Flow::Continue,
+            false => stream.on_request_body(cx, chunk.as_bytes(), end),
+        });
+        let mut parts = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::ReplaceBody(Side::Request, range, with) => parts.push((range, with)),
+                Effect::SetHeader(_, name, value) if name == "content-length" => length = Some(value),
+                _ => {}
+            }
+        }
+        for (range, with) in parts.into_iter().rev() {
+            held.replace_range(range, str::from_utf8(&with).unwrap());
+        }
+        if flow == Flow::Continue {
+            flowed.push_str(&mem::take(&mut held));
+        }
+    }
+    assert_eq!(held, "");
+    (flowed, length)
+}
+
 #[test]
 fn an_attempt_gets_the_upstreams_path_host_and_model() {
-    let bench = bench("/v1/chat/completions?a=b\n9 16 23\ncloud gpt\ncloud@two index-1.9b-chat");
+    let bench = bench(&CHAT.replace("completions", "completions?a=b"));
     let mut stream = filter(CONFIG).unwrap().stream(StreamId(1));
     let expected = vec![
         set(":path", "/llm/v1/chat/completions?a=b"),
-        set(":authority", "api.example.com"),
-        set("content-length", "33"),
+        Effect::RemoveHeader(Side::Request, "accept-encoding".into()),
         Effect::Publish(state::UPSTREAM_MODEL, "index-1.9b-chat".into()),
         Effect::Count(ATTEMPTS, 1),
-        Effect::RemoveHeader(Side::Request, "accept-encoding".into()),
+        Effect::Read(Part::RequestBody),
         Effect::Read(Part::ResponseHead),
         Effect::Read(Part::ResponseBody),
-        Effect::Read(Part::RequestBody),
     ];
-    assert_eq!(head(&bench, &mut stream), (Flow::Continue, expected));
+    assert_eq!(head(&bench, &mut stream), (Flow::Wait, expected));
     let (flow, effects) = bench.run(|cx| stream.on_request_body(cx, BODY.as_bytes(), true));
     assert_eq!(flow, Flow::Continue);
-    let renamed = Effect::ReplaceBody(Side::Request, 9..16, b"\"index-1.9b-chat\"".into());
-    assert_eq!(effects, [renamed, Effect::Skip(Part::RequestBody)]);
+    let body = r#"{"model":"index-1.9b-chat","n":1}"#;
+    let expected = [
+        Effect::Skip(Part::RequestBody),
+        set("content-length", "33"),
+        Effect::ReplaceBody(Side::Request, 0..23, body.into()),
+    ];
+    assert_eq!(effects, expected);
 }
 
 #[test]
 fn however_a_body_is_cut_its_model_is_replaced_once() {
     for cut in 0..BODY.len() {
-        let bench = bench("/v1/embeddings\n9 16\ncloud@two index-1.9b-chat");
-        let mut stream = filter(CONFIG).unwrap().stream(StreamId(1));
-        head(&bench, &mut stream);
+        let forward = "/v1/embeddings\n9 16\n\"index\"\ncloud@two index-1.9b-chat";
         let (first, second) = BODY.split_at(cut);
-        let (flow, mut effects) = bench.run(|cx| stream.on_request_body(cx, first.as_bytes(), false));
-        assert_eq!(flow == Flow::Continue, cut >= 16, "{cut}");
-        let (flow, more) = bench.run(|cx| stream.on_request_body(cx, second.as_bytes(), true));
-        assert_eq!(flow, Flow::Continue);
-        effects.extend(more);
-        assert_eq!(effects.len(), 2, "{cut}: {effects:?}");
+        let (body, length) = sent(CONFIG, forward, &[first, second]);
+        assert_eq!((body.as_str(), length), (r#"{"model":"index-1.9b-chat","n":1}"#, None), "{cut}");
     }
 }
 
 #[test]
+fn however_the_body_of_a_stream_is_cut_its_usage_is_asked_for() {
+    let body = r#"{"model":"index","stream":true,"x":{}}  "#;
+    let question = r#","stream_options":{"include_usage":true}}  "#;
+    let forward = CHAT.replace("16 23", &format!("16 {}", body.len()));
+    for cut in 0..body.len() {
+        let (first, second) = body.split_at(cut);
+        let (sent, length) = sent(CONFIG, &forward, &[first, second, ""]);
+        assert_eq!(sent, format!(r#"{{"model":"index-1.9b-chat","stream":true,"x":{{}}{question}"#), "{cut}");
+        assert_eq!(length, Some(sent.len().to_string()), "{cut}");
+    }
+    let whole = r#"{"model":"index","stream":false}"#;
+    let forward = CHAT.replace("16 23", &format!("16 {}", whole.len()));
+    let (sent, length) = sent(CONFIG, &forward, &[&whole[..20], &whole[20..]]);
+    assert_eq!(sent, format!(r#"{{"model":"index-1.9b-chat","stream":false{}}}"#, " ".repeat(40)));
+    assert_eq!(length, Some(sent.len().to_string()));
+}
+
+#[test]
+fn a_body_that_rules_edit_is_held_whole() {
+    let config = CONFIG.replace('}', r#", "held_body_bytes": 40, "rules": {"params": {"drop": ["n"]}}}"#);
+    for cut in 0..BODY.len() {
+        let (first, second) = BODY.split_at(cut);
+        assert_eq!(sent(&config, CHAT, &[first, second]).0, r#"{"model":"index-1.9b-chat"}"#, "{cut}");
+    }
+    let mut stream = filter(&config).unwrap().stream(StreamId(1));
+    let bench = bench(CHAT);
+    head(&bench, &mut stream);
+    let long = format!("{{\"model\":\"index\",\"x\":\"{}", "y".repeat(40));
+    let (flow, effects) = bench.run(|cx| stream.on_request_body(cx, long.as_bytes(), false));
+    let Flow::Reply(reply) = flow else { panic!("{flow:?} is no reply") };
+    assert_eq!((reply.status, effects), (413, vec![Effect::Count(REFUSED, 1)]));
+}
+
+#[test]
+fn rules_that_come_with_a_request_stand_before_those_of_the_cluster() {
+    let config = CONFIG.replace('}', r#", "rules": {"params": {"set": {"x": 1}}}}"#);
+    let own = format!(r#"{CHAT} {{"params":{{"drop":["n"]}}}}"#);
+    assert_eq!(sent(&config, &own, &[BODY]).0, r#"{"model":"index-1.9b-chat"}"#);
+    assert_eq!(sent(&config, CHAT, &[BODY]).0, r#"{"model":"index-1.9b-chat","n":1,"x":1}"#);
+}
+
+#[test]
+fn a_member_that_a_model_does_not_take_is_refused() {
+    let config = CONFIG.replace('}', r#", "rules": {"params": {"refuse": ["n"]}}}"#);
+    let (bench, mut stream) = (bench(CHAT), filter(&config).unwrap().stream(StreamId(1)));
+    head(&bench, &mut stream);
+    let (flow, _) = bench.run(|cx| stream.on_request_body(cx, BODY.as_bytes(), true));
+    let Flow::Reply(reply) = flow else { panic!("{flow:?} is no reply") };
+    assert_eq!((reply.status, &*reply.details), (400, "weir_model_compat_unsupported_parameter"));
+}
+
+#[test]
 fn without_a_host_of_its_own_an_upstream_is_called_by_its_address() {
-    let mut bench = bench("/v1/embeddings\n9 16\nidc index");
+    let mut bench = bench("/v1/embeddings\n9 16\n\"a\"\nidc index");
     bench.attributes.insert("upstream.address".into(), b"10.0.0.1:8000".to_vec());
     let (_, effects) = head(&bench, &mut filter(r#"{"cluster": "idc"}"#).unwrap().stream(StreamId(1)));
     assert_eq!(effects[..2], [set(":path", "/embeddings"), set(":authority", "10.0.0.1:8000")]);
 }
 
 #[test]
-fn what_the_router_has_finished_passes_untouched() {
+fn an_upstream_has_a_form_of_paths_of_its_own() {
+    let config = CONFIG.replace(
+        '}',
+        r#", "path": "/deployments/{model}{endpoint}", "query": {"api-version": "2024-10-21"}}"#,
+    );
+    let filter = filter(&config).unwrap();
+    let path = |asked: &str, model: &str| filter.path(asked, model);
+    let base = "/llm/v1/deployments";
+    assert_eq!(
+        path("/v1/chat/completions", "gpt-4o"),
+        Some(format!("{base}/gpt-4o/chat/completions?api-version=2024-10-21"))
+    );
+    assert_eq!(
+        path("/v1/embeddings?x=1&api-version=2&y", "a/b"),
+        Some(format!("{base}/a%2Fb/embeddings?x=1&y&api-version=2024-10-21"))
+    );
+    assert_eq!((path("/v1/embeddings", ".."), path("/v2/x", "a")), (None, None));
+}
+
+#[test]
+fn what_is_published_nothing_of_passes_untouched() {
     let mut stream = filter(CONFIG).unwrap().stream(StreamId(1));
     assert_eq!(head(&Bench::default(), &mut stream), (Flow::Continue, vec![]));
 }
@@ -83,10 +193,11 @@ fn what_the_router_has_finished_passes_untouched() {
 #[test]
 fn a_request_that_does_not_belong_here_goes_no_further() {
     let foreign = [
-        "/v1/chat/completions\n9 16\ncloud gpt",
-        "/v1/chat/completions\n9 16",
-        "/v2/chat\n9 16\ncloud@two gpt",
-        "/v10/x\n9 16\ncloud@two gpt",
+        "/v1/chat/completions\n9 16\n\"a\"\ncloud gpt",
+        "/v1/chat/completions\n9 16\n\"a\"",
+        "/v2/chat\n9 16\n\"a\"\ncloud@two gpt",
+        "/v10/x\n9 16\n\"a\"\ncloud@two gpt",
+        "/v1/chat/completions\n9 16\n\"a\"\ncloud@two gpt {\"unknown\":1}",
         "nonsense",
     ];
     for forward in foreign {
@@ -99,7 +210,7 @@ fn a_request_that_does_not_belong_here_goes_no_further() {
         );
     }
     let mut stream = filter(CONFIG).unwrap().stream(StreamId(1));
-    let short = bench("/v1/chat/completions\n90 96\ncloud@two gpt");
+    let short = bench("/v1/chat/completions\n90 96\n\"a\"\ncloud@two gpt");
     head(&short, &mut stream);
     let (flow, _) = short.run(|cx| stream.on_request_body(cx, BODY.as_bytes(), true));
     assert_eq!(flow, Flow::Reply(Reply::fault()));
@@ -107,16 +218,16 @@ fn a_request_that_does_not_belong_here_goes_no_further() {
 
 #[test]
 fn a_wrong_configuration_is_refused() {
-    for base_path in ["v1", "/v1/"] {
-        let config = format!(r#"{{"cluster": "idc", "base_path": "{base_path}"}}"#);
-        assert!(filter(&config).unwrap_err().starts_with("base_path: "), "{base_path}");
+    for (field, value) in [("base_path", "v1"), ("base_path", "/v1/"), ("path", "deployments")] {
+        let config = format!(r#"{{"cluster": "idc", "{field}": "{value}"}}"#);
+        assert!(filter(&config).unwrap_err().starts_with(field), "{field} {value}");
     }
 }
 
 /// A response: what becomes of its head, and of each chunk of its body, of which the last one ends it.
-fn respond(head: &[(&str, &str)], chunks: &[&str]) -> Vec<(Flow, Vec<Effect>)> {
-    let (bench, mut stream) = (Bench::default(), filter(CONFIG).unwrap().stream(StreamId(1)));
-    let mut told = vec![bench.run(|cx| stream.on_response_head(cx, &Head::new(head, chunks.is_empty())))];
+fn respond(head_of: &[(&str, &str)], chunks: &[&str]) -> Vec<(Flow, Vec<Effect>)> {
+    let (bench, mut stream) = answered();
+    let mut told = vec![bench.run(|cx| stream.on_response_head(cx, &Head::new(head_of, chunks.is_empty())))];
     for (at, chunk) in chunks.iter().enumerate() {
         let end = chunks.len() == at.saturating_add(1);
         told.push(bench.run(|cx| stream.on_response_body(cx, chunk.as_bytes(), end)));
@@ -124,16 +235,98 @@ fn respond(head: &[(&str, &str)], chunks: &[&str]) -> Vec<(Flow, Vec<Effect>)> {
     told
 }
 
+/// A stream whose request has been sent, 250 ms ago.
+fn answered() -> (Bench, CompatStream) {
+    let (bench, mut stream) = (bench(CHAT), filter(CONFIG).unwrap().stream(StreamId(1)));
+    head(&bench, &mut stream);
+    bench.run(|cx| stream.on_request_body(cx, br#"{"model":"index","stream":true}"#, true));
+    (bench.at(UnixTime::from_nanos(250_999_999)), stream)
+}
+
 const JSON: [(&str, &str); 2] = [(":status", "200"), ("content-type", "application/json")];
 const EVENTS: [(&str, &str); 2] = [(":status", "200"), ("content-type", "text/event-stream")];
 
+fn publish(key: &'static str, value: &str) -> Effect {
+    Effect::Publish(key, value.into())
+}
+
 #[test]
-fn an_answer_flows_untouched_once_it_has_begun() {
+fn a_stream_is_made_the_clients_and_what_it_has_used_is_told_as_it_grows() {
+    let event = |text: &str| {
+        format!("data: {{\"model\":\"up\",\"choices\":[{{\"delta\":{{\"content\":\"{text}\"}}}}]}}\n\n")
+    };
+    let usage = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":3}}\n\n";
+    let last = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
+    let (hello, flow) = (event("Hello"), event(" flow"));
+    let told = respond(
+        &EVENTS,
+        &["data: {\"model\":\"up\"", &hello[19..], &flow, last, usage, "data: [DONE]\n\n", ""],
+    );
+    let expected = [
+        (Flow::Wait, vec![]),
+        (Flow::Wait, vec![]),
+        (
+            Flow::Continue,
+            vec![
+                Effect::RemoveHeader(Side::Response, "content-length".into()),
+                Effect::ReplaceBody(Side::Response, 0..hello.len(), hello.replace("up", "index").into()),
+                publish(state::FIRST_TOKEN, "250"),
+                publish(state::USAGE, "0 2 0 0 counted"),
+            ],
+        ),
+        (
+            Flow::Continue,
+            vec![
+                Effect::ReplaceBody(Side::Response, 0..flow.len(), flow.replace("up", "index").into()),
+                publish(state::USAGE, "0 3 0 0 counted"),
+            ],
+        ),
+        (Flow::Continue, vec![publish(state::FINISH_REASON, "stop")]),
+        (
+            Flow::Continue,
+            vec![
+                Effect::ReplaceBody(Side::Response, 0..usage.len(), vec![]),
+                publish(state::USAGE, "7 3 0 0 upstream"),
+            ],
+        ),
+        (Flow::Continue, vec![]),
+        (Flow::Continue, vec![]),
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn a_whole_answer_is_made_the_clients() {
+    let body = r#"{"model":"up","choices":[],"usage":{"prompt_tokens":7,"completion_tokens":2}}"#;
+    let told = respond(&JSON, &[&body[..9], &body[9..]]);
+    let expected = body.replace("up", "index");
+    assert_eq!(told[..2], [(Flow::Wait, vec![]), (Flow::Wait, vec![])]);
+    let effects = vec![
+        Effect::SetHeader(Side::Response, "content-length".into(), expected.len().to_string()),
+        Effect::ReplaceBody(Side::Response, 0..body.len(), expected.into()),
+        publish(state::USAGE, "7 2 0 0 upstream"),
+        Effect::Skip(Part::ResponseBody),
+    ];
+    assert_eq!(told[2], (Flow::Continue, effects));
+}
+
+#[test]
+fn an_answer_that_is_too_long_to_be_held_is_metered_while_it_flows() {
+    let vector = "0.123,".repeat(100_000);
+    let body = format!(r#"{{"data":[{vector}0],"usage":{{"prompt_tokens":7,"total_tokens":7}}}}"#);
+    let (bench, mut stream) = answered();
+    bench.run(|cx| stream.on_response_head(cx, &Head::new(&JSON, false)));
+    for chunk in body.as_bytes().chunks(64 * 1024) {
+        let (_, effects) = bench.run(|cx| stream.on_response_body(cx, chunk, false));
+        assert!(!effects.iter().any(|effect| matches!(effect, Effect::ReplaceBody(..))));
+    }
+    let (_, effects) = bench.run(|cx| stream.on_end(cx));
+    assert_eq!(effects, [publish(state::USAGE, "7 0 0 0 upstream")]);
+}
+
+#[test]
+fn an_answer_that_cannot_be_read_flows_untouched() {
     let flows = (Flow::Continue, vec![Effect::Skip(Part::ResponseBody)]);
-    let held = (Flow::Wait, vec![]);
-    let told = respond(&EVENTS, &["data: {\"choi", "ces\":[]}\n\n", ""]);
-    assert_eq!(told[..3], [held.clone(), held.clone(), flows.clone()]);
-    assert_eq!(respond(&JSON, &[r#"{"choices":[]}"#]), [held.clone(), flows.clone()]);
     assert_eq!(respond(&[(":status", "429")], &["x"])[0], flows);
     assert_eq!(respond(&JSON, &[]), core::slice::from_ref(&flows));
     let compressed = [&JSON[..], &[("content-encoding", "gzip")]].concat();
@@ -161,12 +354,15 @@ fn an_error_in_a_200_gets_its_status_and_ends_there() {
 }
 
 #[test]
-fn an_error_that_trailers_end_gets_its_status() {
-    let (bench, mut stream) = (Bench::default(), filter(CONFIG).unwrap().stream(StreamId(1)));
-    bench.run(|cx| stream.on_response_head(cx, &Head::new(&JSON, false)));
-    bench.run(|cx| stream.on_response_body(cx, br#"{"error":{"code":429}}"#, false));
-    let trailers: [(&str, &str); 0] = [];
-    let (flow, effects) = bench.run(|cx| stream.on_response_trailers(cx, &Head::new(&trailers, true)));
-    let status = Effect::SetHeader(Side::Response, ":status".into(), "429".into());
-    assert_eq!((flow, effects), (Flow::Continue, vec![status, Effect::Count(CONCEALED, 1)]));
+fn an_error_is_known_before_trailers_come_and_what_they_cut_flows() {
+    for (body, status) in [(r#"{"error":{"code":429}}"#, Some("429")), (r#"{"error":{"code":429}"#, None)] {
+        let (bench, mut stream) = answered();
+        bench.run(|cx| stream.on_response_head(cx, &Head::new(&JSON, false)));
+        let (_, effects) = bench.run(|cx| stream.on_response_body(cx, body.as_bytes(), false));
+        let set = status.map(|status| Effect::SetHeader(Side::Response, ":status".into(), status.into()));
+        assert_eq!(effects.first(), set.as_ref());
+        let trailers: [(&str, &str); 0] = [];
+        let (flow, effects) = bench.run(|cx| stream.on_response_trailers(cx, &Head::new(&trailers, true)));
+        assert_eq!((flow, effects.len()), (Flow::Continue, usize::from(status.is_none())));
+    }
 }

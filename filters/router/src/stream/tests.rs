@@ -12,7 +12,7 @@ const CONFIG: &str = r#"{
         {"name": "index", "route": "index", "upstream_model": "index-1.9b-chat"},
         {"name": "Qwen/Qwen3", "route": "qwen-qwen3", "owned_by": "idc", "created": 5},
         {"name": "split", "route": "split", "weights": [1, 3], "targets": [
-            {"cluster": "idc", "upstream_model": "s"}, {"cluster": "lab@two", "upstream_model": "split"}
+            {"cluster": "idc", "upstream_model": "s"}, {"cluster": "lab@two", "upstream_model": "split", "rules": {"think": "strip"}}
         ]},
         {"name": "secret", "route": "secret"}
     ]
@@ -275,11 +275,12 @@ fn a_configuration_that_contradicts_itself_is_refused() {
 }
 
 #[test]
-fn a_model_with_several_targets_is_left_to_each_attempt() {
+fn a_model_with_targets_is_left_to_each_attempt() {
     let mut request = Request::chat(&[("content-length", "17")]);
     let (flow, effects) = request.body(r#"{"model":"split"}"#, true);
     assert_eq!(flow, Flow::Continue);
-    let forward = "/v1/chat/completions\n9 16 17\nidc s\nlab@two split".to_owned();
+    let forward =
+        "/v1/chat/completions\n9 16 17\n\"split\"\nidc s\nlab@two split {\"think\":\"strip\"}".to_owned();
     assert_eq!(
         effects.get(1..),
         Some(
@@ -300,61 +301,6 @@ fn targets_are_drawn_by_their_weights() {
     assert_eq!(routes, [0, 0, 1, 2, 2, 2, 2, 2, 0].map(Some));
     assert_eq!(drawn(&weights, u64::MAX), Some(2));
     assert_eq!(drawn(&[], 7), None);
-}
-
-const FORM: &str = "--x\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nindex\r\n--x--\r\n";
-
-#[test]
-fn the_model_of_a_form_is_its_field() {
-    let mut request = Request::new();
-    let media = ("content-type", "multipart/form-data; boundary=x");
-    assert_eq!(request.head("POST", "/v1/audio/transcriptions", &[media]).0, Flow::Wait);
-    assert_eq!(request.body(&FORM[..50], false).0, Flow::Wait);
-    let (flow, effects) = request.body(&FORM[50..], true);
-    assert_eq!(flow, Flow::Continue);
-    let at = FORM.find("index").unwrap();
-    let replaced = Effect::ReplaceBody(Side::Request, at..at.saturating_add(5), b"index-1.9b-chat".into());
-    assert_eq!(effects.last(), Some(&replaced));
-    let mut request = Request::new();
-    request.head("POST", "/v1/images/edits", &[media]);
-    assert_eq!(answer(&request.body(&FORM.replace("index", "secret"), true).0).0, 404);
-    let (flow, _) = Request::new().head("POST", "/v1/chat/completions", &[media]);
-    assert_eq!(answer(&flow).0, 415);
-}
-
-#[test]
-fn a_provider_is_named_by_those_who_may_use_every_model_of_a_domain_it_keeps_things_for() {
-    let sent = |grant: &str, method: &str, path: &str, more: &[(&str, &str)]| {
-        let config =
-            r#"{"models": [], "providers": [{"name": "lab", "route": "@lab", "domains": ["default"]}]}"#;
-        let filter = Rc::new(Router::new(serde_json::from_str(config).unwrap()).unwrap());
-        let mut request = Request { bench: Bench::default(), stream: filter.stream(StreamId(1)) };
-        request.bench.state.borrow_mut().insert(state::GRANT.into(), grant.into());
-        request.head(method, path, more)
-    };
-    let named = (PROVIDER_HEADER, "lab");
-    let (flow, effects) = sent("default\n*", "GET", "/v1/files", &[named]);
-    assert_eq!(flow, Flow::Continue);
-    let expected = [
-        Effect::RemoveHeader(Side::Request, PROVIDER_HEADER.into()),
-        Effect::SetHeader(Side::Request, ROUTE_HEADER.into(), "@lab".into()),
-        Effect::Count(PASSED, 1),
-    ];
-    assert_eq!(effects, expected);
-    let upload = [named, ("content-length", "1000")];
-    assert_eq!(sent("default\n*", "POST", "/v1/files", &upload).0, Flow::Continue);
-    for (grant, method, path, more, status) in [
-        ("default\n*", "GET", "/v1/files", vec![], 400),
-        ("default\n*", "GET", "/v1/files", vec![(PROVIDER_HEADER, "other")], 404),
-        ("default\n*", "GET", "/v1/files", vec![(PROVIDER_HEADER, "127.0.0.1:22")], 404),
-        ("default\ngpt-*", "GET", "/v1/batches/b", vec![named], 404),
-        ("video\n*", "GET", "/v1/responses/r", vec![named], 404),
-        ("default\n*", "PUT", "/v1/files", vec![named], 405),
-        ("default\n*", "POST", "/v1/files", vec![named], 411),
-        ("default\n*", "POST", "/v1/files", vec![named, ("content-length", "40000000")], 413),
-    ] {
-        assert_eq!(answer(&sent(grant, method, path, &more).0).0, status, "{grant} {method} {path} {more:?}");
-    }
 }
 
 #[test]

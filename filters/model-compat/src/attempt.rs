@@ -1,0 +1,71 @@
+//! Where one attempt goes, and what it needs there.
+
+use std::rc::Rc;
+
+use weir_core::{Cx, Head};
+use weir_schema::compat::Rules;
+use weir_schema::state::Forward;
+use weir_wire::Rename;
+use weir_wire::openai::Endpoint;
+
+use crate::filter::ModelCompat;
+
+/// An attempt at this cluster's upstream.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    /// What is asked for, if it is known here.
+    pub(crate) endpoint: Option<Endpoint>,
+    /// What the request's `:path` says.
+    pub(crate) path: String,
+    /// What its `:authority` says.
+    pub(crate) authority: String,
+    /// The model's name at the upstream, written in the body.
+    pub(crate) rename: Rename,
+    pub(crate) model: String,
+    /// The length of the client's body, if it has said it.
+    pub(crate) content_length: Option<u64>,
+    /// The model's name as the client has it, as a JSON string, where the upstream's is another.
+    pub(crate) name: Option<String>,
+    pub(crate) rules: Rc<Rules>,
+}
+
+impl Attempt {
+    /// The attempt at this cluster of what the router has published; `None` if it is none.
+    pub(crate) fn of(filter: &ModelCompat, cx: &Cx<'_>, published: &[u8]) -> Option<Self> {
+        let config = &filter.config;
+        let Forward { path, model: span, content_length, name, targets } = Forward::parse(published)?;
+        let lead = targets.into_iter().find(|lead| lead.cluster == config.cluster)?;
+        let chosen = || cx.attribute(&["upstream", "address"]).and_then(|text| String::from_utf8(text).ok());
+        Some(Self {
+            endpoint: Endpoint::at(&path),
+            path: filter.path(&path, &lead.model)?,
+            authority: config.authority.clone().or_else(chosen)?,
+            rename: Rename::new(span, &lead.model),
+            content_length,
+            name: (name != lead.model).then(|| serde_json::Value::from(name).to_string()),
+            rules: match &lead.rules {
+                Some(text) => filter.rules(text)?,
+                None => Rc::clone(&filter.rules),
+            },
+            model: lead.model,
+        })
+    }
+
+    /// Writes the head, as if no attempt had written it before.
+    pub(crate) fn write_head(&self, cx: &mut Cx<'_>, head: &Head<'_>) {
+        for (name, value) in [(":path", &self.path), (":authority", &self.authority)] {
+            if head.get(name) != Some(value.as_bytes()) {
+                cx.set_request_header(name, value);
+            }
+        }
+        // A compressed answer could not be read.
+        if head.get("accept-encoding").is_some() {
+            cx.remove_request_header("accept-encoding");
+        }
+    }
+
+    /// Whether its answer may be a stream that tells its usage if it is asked to.
+    pub(crate) fn may_tell_usage(&self) -> bool {
+        matches!(self.endpoint, Some(Endpoint::ChatCompletions | Endpoint::Completions))
+    }
+}
