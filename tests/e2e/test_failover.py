@@ -82,7 +82,7 @@ def test_the_next_provider_answers_with_everything_its_own(failover, near, stead
     assert seen.path == "/deep/llm/chat/completions"
     assert seen.header(":authority") == f"127.0.0.1:{steady.port}"
     assert seen.header("authorization") == f"Bearer {FAR_CREDENTIAL}"
-    assert seen.body.decode() == body.replace(f'"{model}"', '"a-longer-name-there"')
+    assert seen.body.decode() == sent(body, model, "a-longer-name-there")
     assert NEAR_CREDENTIAL not in str(seen.headers)
     assert not [name for name, _ in seen.headers if name.startswith("x-weir-")]
     if cause != "gone":
@@ -90,7 +90,13 @@ def test_the_next_provider_answers_with_everything_its_own(failover, near, stead
         assert first.path == "/v1/chat/completions"
         assert first.header("host") == f"127.0.0.1:{near.port}"
         assert first.header("authorization") == f"Bearer {NEAR_CREDENTIAL}"
-        assert first.body.decode() == body.replace(f'"{model}"', '"near-model"')
+        assert first.body.decode() == sent(body, model, "near-model")
+
+
+def sent(body, model, name):
+    """What an upstream that calls the model `name` receives: the body with that, and asked for the usage of a stream."""
+    renamed = body.replace(f'"{model}"', f'"{name}"')
+    return renamed[:-1] + ',"stream_options":{"include_usage":true}}' if json.loads(body)["stream"] else renamed
 
 
 def ask(gateway, tag, body, headers=()):

@@ -46,7 +46,9 @@ def test_the_upstream_is_called_while_the_client_is_still_sending(gateway, reque
             connection.chunk(b"")
         assert connection.answer().status == 200
     upstream_name = {"chat": b"chat-1.9b-instruct", "far-chat": b"f"}[model]
-    assert sim.one(tag).body == renamed(body, model.encode(), upstream_name)
+    # The length was said before it was known that there is no stream to ask for its usage.
+    room = b"" if chunked else b" " * len(',"stream_options":{"include_usage":true}')
+    assert sim.one(tag).body == renamed(body, model.encode(), upstream_name)[:-1] + room + b"}"
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["content-length", "chunked"])

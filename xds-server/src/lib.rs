@@ -12,7 +12,6 @@
 //! between `file` and `xds` is pure; a configuration that any step refuses is never served.
 
 pub mod admin;
-pub mod authorities;
 pub mod bootstrap;
 pub mod cli;
 pub mod client;

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use weir_core::{Cx, Flow, Head, Metric, Part, Reply, Stream};
 use weir_schema::quota::Rule;
 use weir_schema::state::{self, Usage, UsageSource};
-use weir_wire::openai::{Endpoint, RequestBody};
+use weir_wire::openai::Endpoint;
 use weir_wire::{Meter, RequestScan, Weight};
 
 use crate::book::{self, CounterId};
@@ -26,8 +26,6 @@ use crate::rule::{self, Caller, Unidentified};
 #[derive(Debug)]
 pub struct QuotaStream {
     filter: Rc<Quota>,
-    /// What is asked for.
-    endpoint: Option<Endpoint>,
     phase: Phase,
 }
 
@@ -87,7 +85,7 @@ enum Answer {
 
 impl QuotaStream {
     pub(crate) fn begin(filter: Rc<Quota>) -> Self {
-        Self { filter, endpoint: None, phase: Phase::Head }
+        Self { filter, phase: Phase::Head }
     }
 
     fn weigh(&mut self, cx: &mut Cx<'_>, chunk: &[u8], end: bool) -> Flow {
@@ -163,25 +161,17 @@ impl Stream for QuotaStream {
         if !applies {
             return Flow::Continue;
         }
-        self.endpoint = head.text(":path").and_then(Endpoint::at);
         if !counts_tokens || head.is_end() {
             return self.admit(cx, caller, Estimate::default());
         }
-        let endpoint = self.endpoint.clone();
-        let body = endpoint.as_ref().map(Endpoint::request_body);
-        if matches!(body, Some(RequestBody::Form | RequestBody::Opaque)) {
-            // A sound or an image tells nothing of how many tokens it is.
-            let lore = Lore::read(cx.store(), caller.model.as_deref().unwrap_or_default());
-            let generated = endpoint.as_ref().is_some_and(Endpoint::is_generated);
-            return self.admit(cx, caller, lore.estimate(0, (!generated).then_some(0)));
-        }
         cx.read(Part::RequestBody);
+        let endpoint = head.text(":path").and_then(Endpoint::at);
         let prompt = Prompt {
             caller,
             weight: Weight::default(),
             scan: RequestScan::new(),
             length: head.text("content-length").and_then(|length| length.parse().ok()),
-            has_answer: endpoint.as_ref().is_none_or(Endpoint::is_generated),
+            has_answer: endpoint != Some(Endpoint::Embeddings),
         };
         self.phase = Phase::Weighing(Box::new(prompt));
         Flow::Wait
@@ -207,7 +197,7 @@ impl Stream for QuotaStream {
             Answer::MeteredElsewhere
         } else {
             cx.read(Part::ResponseBody);
-            Answer::Metered(Meter::at(self.endpoint.as_ref(), head.get("content-type")))
+            Answer::Metered(Meter::of(head.get("content-type")))
         };
         Flow::Continue
     }
@@ -255,7 +245,13 @@ impl Sent {
             Answer::Nothing => prompt,
             Answer::Error => Usage::default(),
             Answer::MeteredElsewhere => {
-                metered_elsewhere(cx).unwrap_or(Usage { output: self.estimate.output, ..prompt })
+                let metered =
+                    metered_elsewhere(cx).unwrap_or(Usage { output: self.estimate.output, ..prompt });
+                match metered.source {
+                    UsageSource::Upstream => metered,
+                    // Who reads the answer alone does not know how long the prompt was.
+                    UsageSource::Estimated | UsageSource::Counted => Usage { input: prompt.input, ..metered },
+                }
             }
             Answer::Metered(meter) => {
                 let totals = meter.totals();

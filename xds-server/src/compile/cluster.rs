@@ -22,6 +22,7 @@ pub(super) fn cluster(lane: &Lane<'_>) -> Value {
         "name": name,
         "metadata": {"filter_metadata": {METADATA: {"provider": provider.name}}},
         "connect_timeout": seconds(provider.connect_timeout),
+        "per_connection_buffer_limit_bytes": ONE_READ,
         "load_balancing_policy": {"policies": [{"typed_extension_config": {
             "name": "envoy.load_balancing_policies.least_request",
             "typed_config": typed(LEAST_REQUEST, json!({})),
@@ -197,6 +198,10 @@ const SYSTEM_CA: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// More than Envoy can open: limits are the providers' and the quotas', not the circuit breaker's.
 const UNLIMITED: u32 = 1_000_000;
+
+/// How much of an answer comes at once at most, in bytes. With what `model-compat` holds of one it stays below what Envoy
+/// buffers, beyond which it answers 500.
+const ONE_READ: u32 = 256 * 1024;
 
 /// How long an unused connection is kept.
 const IDLE: Duration = Duration::from_secs(60);

@@ -1,6 +1,6 @@
 //! ECDS: the filters, each with its module and its configuration in one resource.
 
-use std::{num::NonZeroU32, path::Path};
+use std::{collections::BTreeMap, num::NonZeroU32, path::Path};
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use weir_schema::{auth, compat, router};
 use super::{
     CompileError, Routes, ads,
     attempt::{Lane, Plan},
-    quota, route, typed, with,
+    quota, typed, with,
 };
 use crate::{
     bootstrap,
@@ -98,17 +98,18 @@ pub(super) fn router(model: &Model, routes: &Routes<'_>, module: &Path) -> Resul
     let parts = model.parts();
     let models = routes.iter().map(|(route, served)| {
         let plan = Plan::of(model, served);
-        let (single, weights) = (plan.single().map(|attempt| attempt.model), plan.weights());
-        let targets = plan.attempts().iter().filter(|_| single.is_none()).map(|attempt| router::Target {
+        let weights = plan.weights();
+        let targets = plan.attempts().iter().map(|attempt| router::Target {
             cluster: attempt.lane.cluster(),
             upstream_model: attempt.model.clone(),
+            rules: None,
         });
         router::Model {
             name: served.name.clone(),
             domain: served.domain.clone(),
             route: route.clone(),
             weights: if weights.len() > 1 { weights } else { Vec::new() },
-            upstream_model: single.filter(|name| **name != served.name).cloned(),
+            upstream_model: None,
             targets: targets.collect(),
             owned_by: served.owned_by.clone(),
             created: 0,
@@ -118,18 +119,9 @@ pub(super) fn router(model: &Model, routes: &Routes<'_>, module: &Path) -> Resul
         .domains
         .iter()
         .map(|domain| router::Domain { name: domain.name.clone(), models: domain.models.clone() });
-    let providers =
-        parts.providers.iter().filter(|provider| !provider.stored_for.is_empty()).map(|provider| {
-            router::Provider {
-                name: provider.name.clone(),
-                route: route::of_provider(&provider.name),
-                domains: provider.stored_for.clone(),
-            }
-        });
     let config = router::Config {
         models: models.collect(),
         domains: domains.collect(),
-        providers: providers.collect(),
         identity: router::Identity::Required,
         body_bytes: parts.gateway.request_body,
         held_body_bytes: HELD_BODY_BYTES.min(parts.gateway.request_body),
@@ -149,6 +141,10 @@ pub(super) fn model_compat(lane: &Lane<'_>, module: &Path) -> Result<(String, Va
         cluster: lane.cluster(),
         authority: upstream.authority(),
         base_path: upstream.base_path().to_owned(),
+        path: None,
+        query: BTreeMap::new(),
+        rules: compat::Rules::default(),
+        held_body_bytes: HELD_BODY_BYTES,
     };
     let name = model_compat_name(&config.cluster);
     let body = plugin("model-compat", &name, module, &config)?;

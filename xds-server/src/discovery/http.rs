@@ -10,14 +10,16 @@ use hyper_util::{
     client::legacy::{Client as Pool, connect::HttpConnector},
     rt::TokioExecutor,
 };
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::ring,
+    pki_types::{CertificateDer, pem::PemObject},
+};
 use serde::de::DeserializeOwned;
 use tokio::time;
 
 use super::ResolveError;
-use crate::{
-    authorities,
-    model::{BaseUrl, Server},
-};
+use crate::model::{BaseUrl, Server};
 
 /// A client of one registry.
 #[derive(Debug)]
@@ -40,12 +42,21 @@ impl Client {
     /// A client of this registry.
     pub(super) fn new(server: &Server) -> Result<Self, ResolveError> {
         let base = &server.url;
-        let tls = if base.as_str().starts_with("https:") {
-            authorities::trusting(server.ca.as_deref().unwrap_or(Path::new(authorities::SYSTEM)))
-        } else {
-            authorities::none()
-        };
+        let mut roots = RootCertStore::empty();
+        if base.as_str().starts_with("https:") {
+            let file = server.ca.as_deref().unwrap_or(Path::new(SYSTEM_CA));
+            let refused =
+                |problem: String| ResolveError::Authorities(format!("{}: {problem}", file.display()));
+            let found = CertificateDer::pem_file_iter(file).map_err(|error| refused(error.to_string()))?;
+            roots.add_parsable_certificates(found.filter_map(Result::ok));
+            if roots.is_empty() {
+                return Err(refused("it has none".into()));
+            }
+        }
+        let tls = ClientConfig::builder_with_provider(ring::default_provider().into());
+        let tls = tls.with_safe_default_protocol_versions();
         let tls = tls.map_err(|error| ResolveError::Authorities(error.to_string()))?;
+        let tls = tls.with_root_certificates(roots).with_no_client_auth();
         let connector =
             HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
         Ok(Self {
@@ -96,3 +107,6 @@ impl Answer {
 
 /// The largest answer that is read.
 const LARGEST: usize = 16 * 1024 * 1024;
+
+/// The certificate authorities of a Debian system.
+const SYSTEM_CA: &str = "/etc/ssl/certs/ca-certificates.crt";

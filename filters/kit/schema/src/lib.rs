@@ -6,7 +6,6 @@
 mod amount;
 mod host;
 mod names;
-mod template;
 mod time;
 mod zone;
 
@@ -20,7 +19,6 @@ pub mod state;
 pub use amount::{Amount, InvalidAmount};
 pub use host::{Host, HostPattern, InvalidHost};
 pub use names::{InvalidName, KeyHash, ModelName, ModelPattern, Name};
-pub use template::TemplateEngine;
 pub use time::{InvalidTimestamp, Timestamp};
 pub use zone::{InvalidZone, Zone};
 
@@ -28,11 +26,7 @@ pub use zone::{InvalidZone, Zone};
 /// the key under which Envoy's route table finds the model's route.
 pub const ROUTE_HEADER: &str = "x-weir-route";
 
-/// A request header by which a client names the provider of a path that has no model, such as `/v1/files`. `auth` leaves
-/// it, and `router` alone reads and removes it.
-pub const PROVIDER_HEADER: &str = "x-weir-provider";
-
-/// Every header with this prefix belongs to Weir; a client's are removed, but for [`PROVIDER_HEADER`].
+/// Every header with this prefix belongs to Weir; a client's are removed.
 pub const HEADER_PREFIX: &str = "x-weir-";
 
 /// Request headers of other systems that choose a host, a retry or a timeout in Envoy, and that are therefore

@@ -152,6 +152,9 @@ fn an_aborted_stream_is_charged_by_what_was_delivered() {
     bench.state.borrow_mut().insert(state::USAGE.into(), b"3 4 0 0 counted".to_vec());
     elsewhere.answer("200", ANSWER);
     assert_eq!(elsewhere.end(), "3 4 0 0 counted");
+    let told = |name: &str| bench.state.borrow().get(name).cloned();
+    // Who counts the answer has not seen the prompt.
+    assert_eq!(state::TOKENS.map(|name| told(name).unwrap()), [&b"9"[..], b"4", b"0", b"0"]);
 }
 
 #[test]

@@ -44,11 +44,13 @@ const FIELDS: [(&str, &str); 16] = [
     ("upstream", "%UPSTREAM_HOST%"),
 ];
 
-const STATES: [(&str, &str); 6] = [
+const STATES: [(&str, &str); 8] = [
     ("consumer", state::CONSUMER),
     ("key_id", state::KEY_ID),
     ("domain", state::DOMAIN),
     ("model", state::MODEL),
     ("upstream_model", state::UPSTREAM_MODEL),
     ("usage_source", state::USAGE_SOURCE),
+    ("first_token_ms", state::FIRST_TOKEN),
+    ("finish_reason", state::FINISH_REASON),
 ];

@@ -1,2 +1,0 @@
-mod bounds;
-mod table;
