@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 use weir_schema::{
     Name, Zone,
-    quota::{Config, Dimension, Limits, Route, Rule, Selector},
+    quota::{Config, Dimension, Limits, OnLedgerLoss, Route, Rule, Selector},
 };
 
 use super::Routes;
@@ -61,6 +61,7 @@ fn rule(quota: &Quota, consumers: &[Consumer]) -> Rule {
         timezone: quota.timezone.clone(),
         shadow: quota.shadow,
         warn_at_percent: quota.warn_at.map(crate::model::Share::percent),
+        on_ledger_loss: quota.on_ledger_loss,
     }
 }
 
@@ -107,6 +108,7 @@ fn alike<'a>(
         timezone: Zone::default(),
         shadow: false,
         warn_at_percent: None,
+        on_ledger_loss: OnLedgerLoss::default(),
     };
     groups.into_iter().map(rule).collect()
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use weir_schema::quota::{Dimension, Limits};
+use weir_schema::quota::{Dimension, Limits, OnLedgerLoss};
 use weir_schema::{ModelPattern, Name, Zone};
 
 use crate::model::{self, Label, Share};
@@ -31,6 +31,9 @@ pub struct Quota {
     pub shadow: bool,
     /// From which share of a limit on responses warn.
     pub warn_at: Option<Share>,
+    /// What holds while an Envoy cannot reach the ledger. Default `share`.
+    #[serde(default)]
+    pub on_ledger_loss: OnLedgerLoss,
 }
 
 /// `quotas[].match`
@@ -53,9 +56,9 @@ pub struct Match {
 
 impl Quota {
     pub(super) fn into_model(self) -> model::Quota {
-        let Self { name, selector, per, limits, timezone, shadow, warn_at } = self;
+        let Self { name, selector, per, limits, timezone, shadow, warn_at, on_ledger_loss } = self;
         let Match { domain, consumer, labels, key, model, provider } = selector;
         let selector = model::Match { domain, consumer, labels, key, model, provider };
-        model::Quota { name, selector, per, limits: *limits, timezone, shadow, warn_at }
+        model::Quota { name, selector, per, limits: *limits, timezone, shadow, warn_at, on_ledger_loss }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use weir_schema::quota::{Dimension, Limits};
+use weir_schema::quota::{Dimension, Limits, OnLedgerLoss};
 use weir_schema::{ModelPattern, Name, Zone};
 
 use super::{Label, ModelError, Parts, Problem, known, unique};
@@ -26,6 +26,8 @@ pub struct Quota {
     pub shadow: bool,
     /// From which share of a limit on responses warn.
     pub warn_at: Option<Share>,
+    /// What holds while the ledger cannot be reached.
+    pub on_ledger_loss: OnLedgerLoss,
 }
 
 /// Which requests a quota is for: those that fit all that is present.

@@ -17,6 +17,16 @@ impl UnixTime {
         Self(seconds.saturating_mul(NANOS_PER_SECOND))
     }
 
+    /// Whole nanoseconds since 1970.
+    pub const fn nanos(self) -> u64 {
+        self.0
+    }
+
+    /// Whole milliseconds since 1970.
+    pub const fn millis(self) -> u64 {
+        self.0 / NANOS_PER_MILLI
+    }
+
     /// Whole seconds since 1970.
     pub const fn seconds(self) -> u64 {
         self.0 / NANOS_PER_SECOND
@@ -33,4 +43,5 @@ impl UnixTime {
     }
 }
 
+const NANOS_PER_MILLI: u64 = 1_000_000;
 const NANOS_PER_SECOND: u64 = 1_000_000_000;

@@ -12,6 +12,7 @@ mod zone;
 pub mod auth;
 pub mod compat;
 pub mod mcp;
+pub mod ledger;
 pub mod quota;
 pub mod router;
 pub mod state;

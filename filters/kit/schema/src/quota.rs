@@ -26,6 +26,27 @@ pub struct Config {
     /// way. Longer than the longest stream. Default 3600.
     #[serde(default = "default_lease_secs")]
     pub lease_secs: NonZeroU32,
+    /// Where limits are shared with other gateways. Absent: each gateway counts alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ledger: Option<Ledger>,
+}
+
+/// The ledger: what grants a gateway slices of its limits, and is told what was used of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Ledger {
+    /// The Envoy cluster to ask.
+    pub cluster: String,
+    /// `:authority` of the call. Default the cluster's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority: Option<String>,
+    /// Where a [`crate::ledger::Report`] is posted. Default `/v1/ledger`.
+    #[serde(default = "default_ledger_path")]
+    pub path: String,
+    /// How long to wait for an answer; after that the ledger counts as lost. Default 1000.
+    #[serde(default = "default_ledger_timeout_ms")]
+    pub timeout_ms: NonZeroU32,
 }
 
 /// A rule: these limits hold for the requests that match.
@@ -52,6 +73,42 @@ pub struct Rule {
     /// From which share of a limit on the response says so, in percent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warn_at_percent: Option<u8>,
+    /// What holds while the ledger cannot be reached. Default `share`.
+    #[serde(default, skip_serializing_if = "OnLedgerLoss::is_share")]
+    pub on_ledger_loss: OnLedgerLoss,
+}
+
+/// What a gateway that cannot reach the ledger admits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum OnLedgerLoss {
+    /// Of rates and concurrency its share of the limit, of budgets the slice it has in hand.
+    #[default]
+    Share,
+    /// Of rates and concurrency nothing, once its slice has expired; of budgets the slice it has in hand.
+    Deny,
+    /// All that the limit allows, by its own count.
+    Allow,
+}
+
+/// One of [`Limits`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Limit {
+    /// [`Limits::rpm`]
+    Rpm,
+    /// [`Limits::tpm`]
+    Tpm,
+    /// [`Limits::concurrency`]
+    Concurrency,
+    /// [`Limits::tokens_per_day`]
+    TokensPerDay,
+    /// [`Limits::tokens_per_month`]
+    TokensPerMonth,
+    /// [`Limits::cost_per_month`]
+    CostPerMonth,
 }
 
 /// Which requests a rule is for: those that fit every list that is not empty.
@@ -153,6 +210,84 @@ pub struct Prices {
     pub output: Amount,
 }
 
+impl OnLedgerLoss {
+    fn is_share(&self) -> bool {
+        *self == Self::Share
+    }
+}
+
+impl Limit {
+    /// Every one.
+    pub const ALL: [Self; 6] = [
+        Self::Rpm,
+        Self::Tpm,
+        Self::Concurrency,
+        Self::TokensPerDay,
+        Self::TokensPerMonth,
+        Self::CostPerMonth,
+    ];
+
+    /// The limit's key in configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rpm => "rpm",
+            Self::Tpm => "tpm",
+            Self::Concurrency => "concurrency",
+            Self::TokensPerDay => "tokens_per_day",
+            Self::TokensPerMonth => "tokens_per_month",
+            Self::CostPerMonth => "cost_per_month",
+        }
+    }
+
+    /// How much of it there is: requests, tokens or thousand-millionths.
+    pub fn of(self, limits: &Limits) -> Option<u64> {
+        match self {
+            Self::Rpm => limits.rpm,
+            Self::Tpm => limits.tpm,
+            Self::Concurrency => limits.concurrency,
+            Self::TokensPerDay => limits.tokens_per_day,
+            Self::TokensPerMonth => limits.tokens_per_month,
+            Self::CostPerMonth => limits.cost_per_month.map(Amount::nanos),
+        }
+    }
+
+    /// Whether it is a budget: what is spent of it counts until its calendar period ends.
+    pub fn is_budget(self) -> bool {
+        match self {
+            Self::Rpm | Self::Tpm | Self::Concurrency => false,
+            Self::TokensPerDay | Self::TokensPerMonth | Self::CostPerMonth => true,
+        }
+    }
+
+    /// The second at which the period ends that has the second `now`; 0 where there are no periods.
+    pub fn end_of_period(self, zone: &Zone, now: u64) -> u64 {
+        match self {
+            Self::Rpm | Self::Tpm | Self::Concurrency => 0,
+            Self::TokensPerDay => zone.end_of_day(now),
+            Self::TokensPerMonth | Self::CostPerMonth => zone.end_of_month(now),
+        }
+    }
+}
+
+impl Dimension {
+    /// Its name in configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Domain => "domain",
+            Self::Consumer => "consumer",
+            Self::Key => "key",
+            Self::Model => "model",
+            Self::Provider => "provider",
+        }
+    }
+
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        let all = [Self::Domain, Self::Consumer, Self::Key, Self::Model, Self::Provider];
+        all.into_iter().find(|dimension| dimension.as_str() == name)
+    }
+}
+
 impl Limits {
     /// Whether any of them counts tokens or money.
     pub fn count_tokens(&self) -> bool {
@@ -173,4 +308,12 @@ fn default_lease_secs() -> NonZeroU32 {
 
 fn default_per() -> NonZeroU32 {
     NonZeroU32::MIN.saturating_add(999_999)
+}
+
+fn default_ledger_path() -> String {
+    "/v1/ledger".into()
+}
+
+fn default_ledger_timeout_ms() -> NonZeroU32 {
+    NonZeroU32::MIN.saturating_add(999)
 }
