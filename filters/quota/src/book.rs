@@ -36,10 +36,9 @@ impl CounterId {
         Self(digest.first_chunk().copied().unwrap_or_default())
     }
 
-    fn group(self, groups: u32) -> String {
+    fn group(self, groups: u32) -> u32 {
         let [first, second, third, fourth, ..] = self.0;
-        let number = u32::from_le_bytes([first, second, third, fourth]);
-        format!("quota/counters/{}", number.checked_rem(groups).unwrap_or(0))
+        u32::from_le_bytes([first, second, third, fourth]).checked_rem(groups).unwrap_or(0)
     }
 }
 
@@ -51,7 +50,7 @@ pub(crate) fn change<T, E>(
     now: u64,
     mut change: impl FnMut(&mut Counter) -> Result<T, E>,
 ) -> Result<Result<T, E>, BookError> {
-    let done = transact(store, &id.group(groups), |bytes| {
+    let done = transact(store, &key(id.group(groups)), |bytes| {
         let Some(mut group) = parse(bytes.unwrap_or_default()) else {
             return (None, Err(BookError::Broken));
         };
@@ -72,6 +71,107 @@ pub(crate) fn change<T, E>(
         }
     });
     done.map_err(BookError::Store)?
+}
+
+/// Changes a counter that is there.
+pub(crate) fn existing<T>(
+    store: &dyn SharedStore,
+    groups: u32,
+    id: CounterId,
+    mut change: impl FnMut(&mut Counter) -> T,
+) -> Result<Option<T>, StoreError> {
+    transact(store, &key(id.group(groups)), |bytes| {
+        let mut group = bytes.and_then(parse).unwrap_or_default();
+        let Some((_, counter)) = group.iter_mut().find(|(other, _)| *other == id) else {
+            return (None, None);
+        };
+        let result = change(counter);
+        (Some(to_bytes(&group)), Some(result))
+    })
+}
+
+/// Lists the group of a counter among those that the ledger is told of.
+pub(crate) fn list(store: &dyn SharedStore, groups: u32, id: CounterId) -> Result<(), StoreError> {
+    list_groups(store, groups, &[id.group(groups)])
+}
+
+/// What `report` says of the counters in a bounded number of the groups that are listed: those of `first`, and the
+/// next after `from`. Gives with it where to go on; 0 after the last. Groups in which no counter is listed any more
+/// are dropped.
+pub(crate) fn listed<T>(
+    store: &dyn SharedStore,
+    groups: u32,
+    (first, from): (&[CounterId], u64),
+    mut report: impl FnMut(&mut Counter) -> Option<T>,
+) -> (Vec<T>, u64) {
+    let first: Vec<u32> = first.iter().map(|id| id.group(groups)).collect();
+    let taken = transact(store, LISTED, |bytes| {
+        let mut map = bytes.unwrap_or_default().to_vec();
+        let (taken, next) = take_groups(&mut map, groups, &first, from);
+        if taken.is_empty() { (None, (taken, next)) } else { (Some(map), (taken, next)) }
+    });
+    let (taken, next) = taken.unwrap_or_default();
+    let (mut told, mut again) = (Vec::new(), Vec::new());
+    for number in taken {
+        // A group is listed before its counters are read, so none that is listed meanwhile is passed over.
+        let visited = transact(store, &key(number), |bytes| {
+            let mut group = bytes.and_then(parse).unwrap_or_default();
+            let told: Vec<T> = group.iter_mut().filter_map(|(_, counter)| report(counter)).collect();
+            let listed = group.iter().any(|(_, counter)| counter.is_listed());
+            ((!group.is_empty()).then(|| to_bytes(&group)), (told, listed))
+        });
+        match visited {
+            Ok((counters, listed)) => {
+                told.extend(counters);
+                again.extend(listed.then_some(number));
+            }
+            Err(_) => again.push(number),
+        }
+    }
+    // A counter in a group that is not listed is, when a request next finds its slice expired.
+    let _listed = list_groups(store, groups, &again);
+    (told, next)
+}
+
+fn list_groups(store: &dyn SharedStore, groups: u32, numbers: &[u32]) -> Result<(), StoreError> {
+    transact(store, LISTED, |bytes| {
+        let mut map = bytes.unwrap_or_default().to_vec();
+        map.resize(usize::try_from(groups.div_ceil(8)).unwrap_or(usize::MAX), 0);
+        let mut news = false;
+        for number in numbers {
+            if let Some((byte, bit)) = place(&mut map, *number) {
+                news |= *byte & bit == 0;
+                *byte |= bit;
+            }
+        }
+        (news.then_some(map), ())
+    })
+}
+
+fn take_groups(map: &mut [u8], groups: u32, first: &[u32], from: u64) -> (Vec<u32>, u64) {
+    let from = u32::try_from(from).unwrap_or(0);
+    let mut taken = Vec::new();
+    for number in first.iter().copied().chain(from..groups) {
+        let Some((byte, bit)) = place(map, number) else { break };
+        if *byte & bit == 0 {
+            continue;
+        }
+        if taken.len() >= GROUPS_AT_ONCE {
+            return (taken, number.into());
+        }
+        *byte &= !bit;
+        taken.push(number);
+    }
+    (taken, 0)
+}
+
+fn place(map: &mut [u8], number: u32) -> Option<(&mut u8, u8)> {
+    let byte = map.get_mut(usize::try_from(number / 8).ok()?)?;
+    Some((byte, 1_u8.checked_shl(number % 8)?))
+}
+
+fn key(group: u32) -> String {
+    format!("quota/counters/{group}")
 }
 
 fn to_bytes(group: &[(CounterId, Counter)]) -> Vec<u8> {
@@ -97,6 +197,11 @@ fn parse(mut bytes: &[u8]) -> Option<Vec<(CounterId, Counter)>> {
     Some(group)
 }
 
+/// Which groups have counters that the ledger is told of: a bit each.
+const LISTED: &str = "quota/ledger/listed";
+/// How many groups one report is made of.
+const GROUPS_AT_ONCE: usize = 64;
+
 /// How many counters a group has room for.
 const COUNTERS: usize = 16;
 
@@ -105,10 +210,10 @@ const COUNTERS: usize = 16;
 mod tests {
     use weir_core::testing::MemStore;
     use weir_schema::Zone;
-    use weir_schema::quota::Limits;
+    use weir_schema::quota::{Limit, Limits};
 
     use super::*;
-    use crate::counter::{Limit, Load, Refusal, Terms};
+    use crate::counter::{Load, Refusal, Terms};
 
     const NOW: u64 = 1_700_000_000;
 

@@ -9,19 +9,23 @@
 //!   charged while that period lasts. A request that never settles stays charged.
 //! - *Concurrency* counts leases. A lease that is never given back ends by itself.
 //!
-//! Limits are no part of a counter, so another limit meets what was used before it.
+//! Limits are no part of a counter, so another limit meets what was used before it. With a ledger, what it has granted
+//! stands in the place of the limits: see `slice`.
 
 mod bytes;
 mod limit;
+mod slice;
 
 #[cfg(test)]
 #[expect(clippy::arithmetic_side_effects, reason = "a test may panic")]
 mod tests;
 
 use weir_schema::Zone;
-use weir_schema::quota::Limits;
+use weir_schema::quota::{Limit, Limits};
 
-pub(crate) use self::limit::{Limit, Measure, Refusal};
+pub(crate) use self::limit::{Measure, Refusal, measure, wanted};
+use self::slice::Slice;
+pub(crate) use self::slice::{Ask, Loss, Obstacle};
 
 /// What has been used by the requests that one counter is for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,6 +34,7 @@ pub(crate) struct Counter {
     leases: Vec<Lease>,
     day: Spent,
     month: Spent,
+    slice: Option<Box<Slice>>,
 }
 
 /// What one request takes.
@@ -59,6 +64,10 @@ pub(crate) struct Terms<'a> {
     pub(crate) lease_secs: u64,
 }
 
+/// How far what is used of each limit may grow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Caps([Option<u64>; Limit::ALL.len()]);
+
 /// What was used in one second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Slot {
@@ -85,8 +94,10 @@ struct Spent {
 impl Counter {
     /// Reserves `load`, or says which limit is in the way; then nothing has changed.
     pub(crate) fn reserve(&mut self, terms: Terms<'_>, load: Load, now: u64) -> Result<Reservation, Refusal> {
+        // Where there is no ledger, nothing that one has granted holds.
+        self.slice = None;
         self.roll(terms, now);
-        match self.obstacle(terms.limits, load, now) {
+        match self.obstacle(Caps::of(terms.limits), load, now) {
             Some(refusal) => Err(refusal),
             None => Ok(self.charge(terms, load, now)),
         }
@@ -95,6 +106,9 @@ impl Counter {
     /// Reserves `load` whatever the limits are.
     pub(crate) fn charge(&mut self, terms: Terms<'_>, load: Load, now: u64) -> Reservation {
         self.roll(terms, now);
+        if let Some(slice) = &mut self.slice {
+            slice.open();
+        }
         let mut reservation = Reservation { load, ..Reservation::default() };
         let limits = terms.limits;
         if limits.rpm.is_some() || limits.tpm.is_some() {
@@ -137,6 +151,9 @@ impl Counter {
         }
         self.day.settle(reservation.day, reserved, used);
         self.month.settle(reservation.month, reserved, used);
+        if let Some(slice) = &mut self.slice {
+            slice.close();
+        }
     }
 
     /// What is used of a limit.
@@ -157,10 +174,12 @@ impl Counter {
         last.map_or(0, |second| second.saturating_add(MINUTE).saturating_sub(now))
     }
 
-    /// Whether nothing in it counts any more.
+    /// Whether nothing in it counts any more, or only what the ledger counts too.
     pub(crate) fn is_idle(&self, now: u64) -> bool {
-        let over = |spent: &Spent| spent.until <= now;
-        self.minute.iter().all(|slot| !slot.counts_at(now))
+        let kept = self.slice.as_ref().is_some_and(|slice| slice.is_kept(now));
+        let over = |spent: &Spent| spent.until <= now || self.slice.is_some();
+        !kept
+            && self.minute.iter().all(|slot| !slot.counts_at(now))
             && self.leases.iter().all(|lease| lease.held == 0 || lease.until <= now)
             && over(&self.day)
             && over(&self.month)
@@ -170,6 +189,12 @@ impl Counter {
     /// period again.
     fn roll(&mut self, terms: Terms<'_>, now: u64) {
         self.forget(now);
+        if self.slice.is_none() {
+            self.open_periods(terms, now);
+        }
+    }
+
+    fn open_periods(&mut self, terms: Terms<'_>, now: u64) {
         let Limits { tokens_per_day, tokens_per_month, cost_per_month, .. } = terms.limits;
         if tokens_per_day.is_some() && self.day.until <= now {
             self.day = Spent { until: terms.zone.end_of_day(now), ..Spent::default() };
@@ -189,10 +214,10 @@ impl Counter {
         self.leases.retain(|lease| lease.held > 0 && lease.until > now);
     }
 
-    fn obstacle(&self, limits: &Limits, load: Load, now: u64) -> Option<Refusal> {
-        Limit::ALL.into_iter().find_map(|limit| {
-            let most = limit.of(limits)?;
-            let (used, wanted) = (self.used(limit), limit.wanted(load));
+    fn obstacle(&self, caps: Caps, load: Load, now: u64) -> Option<Refusal> {
+        Limit::ALL.into_iter().zip(caps.0).find_map(|(limit, most)| {
+            let most = most?;
+            let (used, wanted) = (self.used(limit), wanted(limit, load));
             if used.saturating_add(wanted) <= most {
                 return None;
             }
@@ -247,6 +272,12 @@ impl Counter {
 
     fn under_way(&self) -> u64 {
         self.leases.iter().fold(0, |sum, lease| sum.saturating_add(lease.held.into()))
+    }
+}
+
+impl Caps {
+    fn of(limits: &Limits) -> Self {
+        Self(Limit::ALL.map(|limit| limit.of(limits)))
     }
 }
 

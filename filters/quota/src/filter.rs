@@ -2,15 +2,17 @@
 
 use std::rc::Rc;
 
-use weir_core::{ConfigError, Filter, Metric, StreamId};
+use weir_core::{Answer, CallError, CallId, ConfigError, Cx, Filter, Metric, StreamId};
 use weir_schema::quota::Config;
 
+use crate::ledger::Ledger;
 use crate::stream::QuotaStream;
 
 /// Admits requests while their limits last.
 #[derive(Debug)]
 pub struct Quota {
     pub(crate) config: Config,
+    pub(crate) ledger: Option<Ledger>,
 }
 
 impl Filter for Quota {
@@ -26,6 +28,9 @@ impl Filter for Quota {
         UNSETTLED,
         INPUT_TOKENS,
         OUTPUT_TOKENS,
+        LEDGER_CALLS,
+        LEDGER_FAILURES,
+        LEDGER_WAITS,
     ];
     type Config = Config;
     type Stream = QuotaStream;
@@ -37,11 +42,28 @@ impl Filter for Quota {
                 return Err(ConfigError { field, problem: "is not from 1 to 100" });
             }
         }
-        Ok(Self { config })
+        let ledger = config.ledger.clone().map(Ledger::of).transpose()?;
+        Ok(Self { config, ledger })
     }
 
-    fn stream(self: &Rc<Self>, _: StreamId) -> QuotaStream {
-        QuotaStream::begin(Rc::clone(self))
+    fn stream(self: &Rc<Self>, id: StreamId) -> QuotaStream {
+        QuotaStream::begin(Rc::clone(self), id)
+    }
+
+    fn on_call_done(&self, cx: &mut Cx<'_>, call: CallId, outcome: Result<Answer<'_>, CallError>) {
+        if let Some(ledger) = &self.ledger {
+            ledger.on_call_done(cx, &self.config, call, outcome);
+        }
+    }
+
+    fn tick_millis(&self) -> Option<u32> {
+        self.ledger.as_ref().map(|_| TICK_MS)
+    }
+
+    fn on_tick(&self, cx: &mut Cx<'_>) {
+        if let Some(ledger) = &self.ledger {
+            ledger.on_tick(cx, &self.config);
+        }
     }
 }
 
@@ -65,3 +87,12 @@ pub(crate) const UNSETTLED: Metric = Metric::counter("weir.quota.unsettled_total
 pub(crate) const INPUT_TOKENS: Metric = Metric::counter("weir.quota.input_tokens_total");
 /// Tokens of answers that were charged.
 pub(crate) const OUTPUT_TOKENS: Metric = Metric::counter("weir.quota.output_tokens_total");
+/// Reports to the ledger.
+pub(crate) const LEDGER_CALLS: Metric = Metric::counter("weir.quota.ledger_calls_total");
+/// Reports to the ledger that were not answered.
+pub(crate) const LEDGER_FAILURES: Metric = Metric::counter("weir.quota.ledger_failures_total");
+/// Requests that waited for what the ledger grants.
+pub(crate) const LEDGER_WAITS: Metric = Metric::counter("weir.quota.ledger_waits_total");
+
+/// How often a worker looks whether a report is due.
+const TICK_MS: u32 = 50;

@@ -4,14 +4,18 @@
 //! |---|---|
 //! | request head | find the rules that match; where one counts tokens, hold the request |
 //! | request body | weigh the prompt, its first 64 KiB or, without a `content-length`, all of it; reserve under every rule at once, or answer 429 |
+//! | a request that no slice covers | with `ledger`: hold it, report to the ledger, and look again when that has answered |
+//! | tick | with `ledger`: one worker of all reports what is used, when that is due |
 //! | response head | tell what is left; meter the answer, unless a filter behind this one does |
 //! | response body | read, never held |
 //! | end | replace what was reserved by what was used, whatever ended the stream |
 
+mod admission;
 mod book;
 mod counter;
 mod estimate;
 mod filter;
+mod ledger;
 mod reply;
 mod rule;
 mod stream;

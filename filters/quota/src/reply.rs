@@ -3,16 +3,16 @@
 use std::borrow::Cow;
 
 use weir_core::Reply;
-use weir_schema::quota::Rule;
+use weir_schema::quota::{Limit, Rule};
 use weir_wire::openai::{ApiError, ErrorKind};
 
-use crate::counter::{Counter, Limit, Measure, Refusal};
+use crate::counter::{Counter, Measure, Refusal, measure};
 use crate::rule;
 
 /// A limit is in the way. Of a limit that others share, only its size is told.
 pub(crate) fn refused(rule: &Rule, refusal: Refusal) -> Reply {
     let Refusal { limit, wanted, retry_secs, .. } = refusal;
-    let (kind, code) = match limit.measure() {
+    let (kind, code) = match measure(limit) {
         Measure::Requests => (ErrorKind::Requests, "rate_limit_exceeded"),
         Measure::Tokens => (ErrorKind::Tokens, "rate_limit_exceeded"),
         Measure::Budget => (ErrorKind::InsufficientQuota, "insufficient_quota"),
@@ -24,7 +24,7 @@ pub(crate) fn refused(rule: &Rule, refusal: Refusal) -> Reply {
             format!(", requested about {}", amount(limit, wanted))
         }
     };
-    let advice = match (limit.measure(), retry_secs) {
+    let advice = match (measure(limit), retry_secs) {
         (_, None) => "The request alone is more than that.".into(),
         (Measure::Budget, Some(_)) => "The budget is spent until the period ends.".into(),
         (Measure::Requests | Measure::Tokens, Some(secs)) => format!("Try again in {secs}s."),
@@ -33,7 +33,7 @@ pub(crate) fn refused(rule: &Rule, refusal: Refusal) -> Reply {
     let error = ApiError { status: 429, kind, code: Some(code), message: Cow::Owned(message), param: None };
     let reply = Reply::json(429, format!("weir_quota_{}", limit.as_str()), error.to_body());
     match retry_secs {
-        Some(secs) if limit.measure() != Measure::Budget => reply
+        Some(secs) if measure(limit) != Measure::Budget => reply
             .with_header("retry-after", secs.to_string())
             .with_header("retry-after-ms", secs.saturating_mul(1000).to_string()),
         Some(secs) => {
@@ -62,7 +62,7 @@ pub(crate) fn left(standings: &[(&Rule, Counter)], now: u64) -> Vec<(&'static st
     for (limit, [most_name, left_name, reset_name]) in [(Limit::Rpm, REQUESTS), (Limit::Tpm, TOKENS)] {
         let each = told.clone().filter_map(|(rule, counter)| {
             let most = limit.of(&rule.limits)?;
-            Some((most.saturating_sub(counter.used(limit)), most, counter.reset_secs(now)))
+            Some((most.saturating_sub(counter.used_by_all(limit)), most, counter.reset_secs(now)))
         });
         if let Some((left, most, reset)) = each.min() {
             fields.push((most_name, most.to_string()));
@@ -77,7 +77,7 @@ pub(crate) fn left(standings: &[(&Rule, Counter)], now: u64) -> Vec<(&'static st
 pub(crate) fn warnings(rule: &Rule, counter: &Counter) -> Vec<String> {
     let Some(at) = rule.warn_at_percent else { return Vec::new() };
     let share = |limit: Limit| {
-        let used = u128::from(counter.used(limit)).saturating_mul(100);
+        let used = u128::from(counter.used_by_all(limit)).saturating_mul(100);
         let share = used.checked_div(limit.of(&rule.limits)?.into())?;
         (share >= at.into()).then(|| format!("{} {} {share}%", rule.name, limit.as_str()))
     };

@@ -1,10 +1,10 @@
 //! The rules of a configuration: which ones a request falls under, and what it takes from each.
 
 use weir_core::Cx;
+use weir_schema::ledger::CounterName;
 use weir_schema::quota::{Config, Dimension, Prices, Route, Rule};
 use weir_schema::state::{self, Usage};
 
-use crate::book::CounterId;
 use crate::counter::Load;
 use crate::estimate::Estimate;
 
@@ -75,19 +75,19 @@ pub(crate) fn applies(rule: &Rule, caller: &Caller) -> Result<bool, Unidentified
 }
 
 /// The counter that a rule has for this caller.
-pub(crate) fn counter(rule: &Rule, caller: &Caller) -> Result<CounterId, Unidentified> {
-    let mut parts = vec![rule.name.as_str()];
-    for dimension in &rule.per {
-        let (name, value) = match dimension {
-            Dimension::Domain => ("domain", Some(caller.domain.as_deref().ok_or(Unidentified)?)),
-            Dimension::Consumer => ("consumer", Some(caller.consumer.as_deref().ok_or(Unidentified)?)),
-            Dimension::Key => ("key", Some(caller.key.as_deref().ok_or(Unidentified)?)),
-            Dimension::Model => ("model", caller.route.as_deref().or(caller.model.as_deref())),
-            Dimension::Provider => ("provider", caller.provider.as_deref()),
+pub(crate) fn counter(rule: &Rule, caller: &Caller) -> Result<CounterName, Unidentified> {
+    let value = |dimension: &Dimension| {
+        let value = match dimension {
+            Dimension::Domain => Some(caller.domain.as_deref().ok_or(Unidentified)?),
+            Dimension::Consumer => Some(caller.consumer.as_deref().ok_or(Unidentified)?),
+            Dimension::Key => Some(caller.key.as_deref().ok_or(Unidentified)?),
+            Dimension::Model => caller.route.as_deref().or(caller.model.as_deref()),
+            Dimension::Provider => caller.provider.as_deref(),
         };
-        parts.extend([name, value.unwrap_or_default()]);
-    }
-    Ok(CounterId::of(parts.into_iter()))
+        Ok((*dimension, value.unwrap_or_default().to_owned()))
+    };
+    let per = rule.per.iter().map(value).collect::<Result<_, _>>()?;
+    Ok(CounterName { rule: rule.name.clone(), per })
 }
 
 /// Whether what a rule counts is the caller's own, or its tenant's, and may be told.

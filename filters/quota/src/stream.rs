@@ -6,19 +6,16 @@ mod tests;
 use std::mem;
 use std::rc::Rc;
 
-use weir_core::{Cx, Flow, Head, Metric, Part, Reply, Stream};
+use weir_core::{Cx, Flow, Head, Part, Reply, Stream, StreamId};
 use weir_schema::quota::Rule;
 use weir_schema::state::{self, Usage, UsageSource};
 use weir_wire::openai::Endpoint;
 use weir_wire::{Meter, RequestScan, Weight};
 
-use crate::book::{self, CounterId};
-use crate::counter::{Counter, Load, Measure, Refusal, Reservation, Terms};
+use crate::admission::{self, Held, Verdict};
+use crate::counter::Counter;
 use crate::estimate::{Estimate, Lore};
-use crate::filter::{
-    ADMITTED, BUDGET_SPENT, INPUT_TOKENS, OUTPUT_TOKENS, Quota, RATE_LIMITED, SHADOW_REFUSED, UNAVAILABLE,
-    UNIDENTIFIED, UNSETTLED, WARNED,
-};
+use crate::filter::{ADMITTED, INPUT_TOKENS, LEDGER_WAITS, OUTPUT_TOKENS, Quota, UNAVAILABLE, WARNED};
 use crate::reply;
 use crate::rule::{self, Caller, Unidentified};
 
@@ -26,12 +23,13 @@ use crate::rule::{self, Caller, Unidentified};
 #[derive(Debug)]
 pub struct QuotaStream {
     filter: Rc<Quota>,
+    id: StreamId,
     phase: Phase,
 }
 
 /// ```text
-/// Head ──► Weighing ──► Sent ──► Over
-///     └────────────────►
+/// Head ──► Weighing ──► Asking ──► Sent ──► Over
+///     └──────────────────┴───────►
 /// ```
 #[derive(Debug)]
 enum Phase {
@@ -39,6 +37,8 @@ enum Phase {
     Head,
     /// All is held until the prompt has been weighed.
     Weighing(Box<Prompt>),
+    /// All is held until the ledger has granted more.
+    Asking(Box<Asking>),
     /// The request has reserved, and flows.
     Sent(Box<Sent>),
     /// Nothing is left to do.
@@ -55,6 +55,15 @@ struct Prompt {
     has_answer: bool,
 }
 
+/// A request that wants to be admitted.
+#[derive(Debug)]
+struct Asking {
+    caller: Caller,
+    estimate: Estimate,
+    since_ms: u64,
+    woken: u32,
+}
+
 /// A request that has reserved.
 #[derive(Debug)]
 struct Sent {
@@ -63,13 +72,6 @@ struct Sent {
     held: Vec<Held>,
     fields: Vec<(&'static str, String)>,
     answer: Answer,
-}
-
-/// What one rule has reserved for a request.
-#[derive(Debug)]
-struct Held {
-    counter: CounterId,
-    reservation: Reservation,
 }
 
 /// What has come of the answer.
@@ -84,8 +86,8 @@ enum Answer {
 }
 
 impl QuotaStream {
-    pub(crate) fn begin(filter: Rc<Quota>) -> Self {
-        Self { filter, phase: Phase::Head }
+    pub(crate) fn begin(filter: Rc<Quota>, id: StreamId) -> Self {
+        Self { filter, id, phase: Phase::Head }
     }
 
     fn weigh(&mut self, cx: &mut Cx<'_>, chunk: &[u8], end: bool) -> Flow {
@@ -107,34 +109,49 @@ impl QuotaStream {
         self.admit(cx, caller, estimate)
     }
 
-    /// Reserves under every rule, or under none.
+    /// Reserves under every rule, or waits for the ledger.
     fn admit(&mut self, cx: &mut Cx<'_>, caller: Caller, estimate: Estimate) -> Flow {
-        let (filter, now) = (Rc::clone(&self.filter), cx.now().seconds());
-        let mut held = Vec::new();
-        let mut standings = Vec::new();
-        for rule in &filter.config.rules {
-            match reserve(cx, &filter, rule, &caller, estimate) {
-                Ok(None) => {}
-                Ok(Some((one, counter))) => {
-                    held.push(one);
-                    standings.push((rule, counter));
-                }
-                Err(refused) => {
-                    for one in &held {
-                        settle(cx, &filter, one, Load::default());
-                    }
-                    return refused;
-                }
-            }
+        let asking = Asking { caller, estimate, since_ms: cx.now().millis(), woken: 0 };
+        self.ask(cx, asking)
+    }
+
+    fn ask(&mut self, cx: &mut Cx<'_>, mut asking: Asking) -> Flow {
+        let filter = Rc::clone(&self.filter);
+        let waited = asking.has_waited(cx.now().millis());
+        let uncovered = match admission::admit(cx, &filter, &asking.caller, asking.estimate, waited) {
+            Verdict::Admitted(held, standings) => return self.send(cx, asking, held, &standings),
+            Verdict::Refused(flow) => return flow,
+            Verdict::Uncovered(counters) => counters,
+        };
+        let Some(ledger) = &filter.ledger else { return Flow::Reply(Reply::fault()) };
+        if asking.woken == 0 {
+            cx.count(LEDGER_WAITS);
         }
+        asking.woken = asking.woken.saturating_add(1);
+        if !ledger.wait(cx, &filter.config, self.id, &uncovered) {
+            cx.count(UNAVAILABLE);
+            return Flow::Reply(reply::unknown());
+        }
+        self.phase = Phase::Asking(Box::new(asking));
+        Flow::Wait
+    }
+
+    fn send(
+        &mut self,
+        cx: &mut Cx<'_>,
+        asking: Asking,
+        held: Vec<Held>,
+        standings: &[(&Rule, Counter)],
+    ) -> Flow {
         cx.count(ADMITTED);
-        let mut fields = reply::left(&standings, now);
-        if let Some(warning) = warning(cx, &standings) {
+        let mut fields = reply::left(standings, cx.now().seconds());
+        if let Some(warning) = warning(cx, standings) {
             fields.push((WARNING, warning));
         }
         // A compressed answer could not be metered.
         cx.remove_request_header("accept-encoding");
         cx.read(Part::ResponseHead);
+        let Asking { caller, estimate, .. } = asking;
         self.phase = Phase::Sent(Box::new(Sent { caller, estimate, held, fields, answer: Answer::Nothing }));
         Flow::Continue
     }
@@ -155,7 +172,7 @@ impl Stream for QuotaStream {
                     applies |= matches;
                     counts_tokens |= matches && rule.limits.count_tokens();
                 }
-                Err(Unidentified) => return unidentified(cx),
+                Err(Unidentified) => return admission::unidentified(cx),
             }
         }
         if !applies {
@@ -185,6 +202,16 @@ impl Stream for QuotaStream {
         self.weigh(cx, b"", true)
     }
 
+    fn on_wake(&mut self, cx: &mut Cx<'_>) -> Flow {
+        match mem::replace(&mut self.phase, Phase::Over) {
+            Phase::Asking(asking) => self.ask(cx, *asking),
+            other @ (Phase::Head | Phase::Weighing(_) | Phase::Sent(_) | Phase::Over) => {
+                self.phase = other;
+                Flow::Wait
+            }
+        }
+    }
+
     fn on_response_head(&mut self, cx: &mut Cx<'_>, head: &Head<'_>) -> Flow {
         let Phase::Sent(sent) = &mut self.phase else { return Flow::Continue };
         for (name, value) in sent.fields.drain(..) {
@@ -212,6 +239,9 @@ impl Stream for QuotaStream {
     }
 
     fn on_end(&mut self, cx: &mut Cx<'_>) {
+        if let (Phase::Asking(_), Some(ledger)) = (&self.phase, &self.filter.ledger) {
+            ledger.leave(self.id);
+        }
         let Phase::Sent(sent) = mem::replace(&mut self.phase, Phase::Over) else {
             if let Some(usage) = metered_elsewhere(cx) {
                 tell(cx, &usage);
@@ -222,7 +252,7 @@ impl Stream for QuotaStream {
         tell(cx, &usage);
         let load = rule::used(rule::prices(&self.filter.config, &sent.caller), &usage);
         for held in &sent.held {
-            settle(cx, &self.filter, held, load);
+            admission::settle(cx, &self.filter, held, load);
         }
         cx.add(INPUT_TOKENS, usage.input);
         cx.add(OUTPUT_TOKENS, usage.output);
@@ -233,6 +263,13 @@ impl Stream for QuotaStream {
         if !matches!(sent.answer, Answer::MeteredElsewhere) {
             cx.publish(state::USAGE, usage.to_string());
         }
+    }
+}
+
+impl Asking {
+    /// Whether it has waited long enough, and goes on as if the ledger were lost.
+    fn has_waited(&self, now_ms: u64) -> bool {
+        self.woken >= MOST_WOKEN || now_ms.saturating_sub(self.since_ms) >= LONGEST_WAIT_MS
     }
 }
 
@@ -285,65 +322,6 @@ fn tell(cx: &mut Cx<'_>, usage: &Usage) {
     cx.publish(state::USAGE_SOURCE, usage.source.as_str());
 }
 
-/// Reserves under one rule, if it is for this caller. `Err` is the answer to the request.
-fn reserve(
-    cx: &mut Cx<'_>,
-    filter: &Quota,
-    rule: &Rule,
-    caller: &Caller,
-    estimate: Estimate,
-) -> Result<Option<(Held, Counter)>, Flow> {
-    let (config, now) = (&filter.config, cx.now().seconds());
-    let asked = rule::applies(rule, caller)
-        .and_then(|applies| if applies { rule::counter(rule, caller).map(Some) } else { Ok(None) });
-    let id = match asked {
-        Ok(Some(id)) => id,
-        Ok(None) => return Ok(None),
-        Err(Unidentified) => return Err(unidentified(cx)),
-    };
-    let load = rule::expected(rule, rule::prices(config, caller), estimate);
-    let terms =
-        Terms { limits: &rule.limits, zone: &rule.timezone, lease_secs: config.lease_secs.get().into() };
-    let done = book::change(cx.store(), config.groups.get(), id, now, |counter| {
-        let reserved = match counter.reserve(terms, load, now) {
-            Err(_) if rule.shadow => (counter.charge(terms, load, now), true),
-            reserved => (reserved?, false),
-        };
-        Ok::<_, Refusal>((reserved, counter.clone()))
-    });
-    match done {
-        Ok(Ok(((reservation, passed_over), counter))) => {
-            if passed_over {
-                cx.count(SHADOW_REFUSED);
-            }
-            Ok(Some((Held { counter: id, reservation }, counter)))
-        }
-        Ok(Err(refusal)) => {
-            cx.count(match refusal.limit.measure() {
-                Measure::Requests | Measure::Tokens => RATE_LIMITED,
-                Measure::Budget => BUDGET_SPENT,
-            });
-            Err(Flow::Reply(reply::refused(rule, refusal)))
-        }
-        Err(_) if rule.shadow => {
-            cx.count(UNAVAILABLE);
-            Ok(None)
-        }
-        Err(_) => Err(refuse(cx, UNAVAILABLE, reply::unknown())),
-    }
-}
-
-fn settle(cx: &mut Cx<'_>, filter: &Quota, held: &Held, used: Load) {
-    let now = cx.now().seconds();
-    let done = book::change(cx.store(), filter.config.groups.get(), held.counter, now, |counter| {
-        counter.settle(&held.reservation, used, now);
-        Ok::<_, Refusal>(())
-    });
-    if done.is_err() {
-        cx.count(UNSETTLED);
-    }
-}
-
 /// What the caller is warned of; of what others share, only the metric tells.
 fn warning(cx: &mut Cx<'_>, standings: &[(&Rule, Counter)]) -> Option<String> {
     let mut told = Vec::new();
@@ -359,16 +337,10 @@ fn warning(cx: &mut Cx<'_>, standings: &[(&Rule, Counter)]) -> Option<String> {
     (!told.is_empty()).then(|| told.join(", "))
 }
 
-fn unidentified(cx: &mut Cx<'_>) -> Flow {
-    refuse(cx, UNIDENTIFIED, Reply::fault())
-}
-
-fn refuse(cx: &mut Cx<'_>, why: Metric, reply: Reply) -> Flow {
-    cx.count(why);
-    Flow::Reply(reply)
-}
-
 /// Tells the rules that are used up to the share from which on they warn.
 const WARNING: &str = "x-quota-warning";
+/// For how long, and how often, a request waits for the ledger.
+const LONGEST_WAIT_MS: u64 = 2_500;
+const MOST_WOKEN: u32 = 16;
 /// How much of a prompt is held and weighed, in bytes; the rest is taken to be alike.
 const SAMPLE: u64 = 64 * 1024;

@@ -1,5 +1,6 @@
 //! A counter as bytes, little-endian.
 
+use super::slice::Slice;
 use super::{Counter, Lease, Slot, Spent};
 
 impl Counter {
@@ -21,6 +22,9 @@ impl Counter {
                 bytes.extend_from_slice(&number.to_le_bytes());
             }
         }
+        if let Some(slice) = &self.slice {
+            slice.write(&mut bytes);
+        }
         bytes
     }
 
@@ -38,28 +42,38 @@ impl Counter {
         for spent in [&mut counter.day, &mut counter.month] {
             *spent = Spent { until: reader.u64()?, tokens: reader.u64()?, cost: reader.u64()? };
         }
+        if !reader.0.is_empty() {
+            counter.slice = Some(Box::new(Slice::read(&mut reader)?));
+        }
         reader.0.is_empty().then_some(counter)
     }
 }
 
-struct Reader<'a>(&'a [u8]);
+/// What is left to be read.
+pub(super) struct Reader<'a>(&'a [u8]);
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    pub(super) fn text(&mut self, len: usize) -> Option<&'a str> {
+        let (text, rest) = self.0.split_at_checked(len)?;
+        self.0 = rest;
+        str::from_utf8(text).ok()
+    }
+
     fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (head, rest) = self.0.split_first_chunk::<N>()?;
         self.0 = rest;
         Some(*head)
     }
 
-    fn u8(&mut self) -> Option<u8> {
+    pub(super) fn u8(&mut self) -> Option<u8> {
         self.take::<1>().map(|[byte]| byte)
     }
 
-    fn u32(&mut self) -> Option<u32> {
+    pub(super) fn u32(&mut self) -> Option<u32> {
         self.take().map(u32::from_le_bytes)
     }
 
-    fn u64(&mut self) -> Option<u64> {
+    pub(super) fn u64(&mut self) -> Option<u64> {
         self.take().map(u64::from_le_bytes)
     }
 }
