@@ -25,6 +25,7 @@ mod folder;
 pub mod history;
 pub mod key_table;
 pub mod keys;
+pub mod ledger;
 pub mod load;
 pub mod lookup;
 pub mod model;

@@ -11,8 +11,8 @@ mod zone;
 
 pub mod auth;
 pub mod compat;
-pub mod mcp;
 pub mod ledger;
+pub mod mcp;
 pub mod quota;
 pub mod router;
 pub mod state;
