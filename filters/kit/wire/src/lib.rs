@@ -6,6 +6,8 @@
 //! | module | reads |
 //! |---|---|
 //! | [`answer`] | an answer on its way to the client, to make it what was asked for |
+//! | [`body`] | a request's body, whichever form it has |
+//! | [`form`] | a request's multipart form while it streams, for its field `model` |
 //! | [`jsonrpc`] | a JSON-RPC message or batch, as MCP sends it |
 //! | [`meter`] | an answer's body while it flows, for what it has used |
 //! | [`openai`] | whole bodies, endpoints and errors of OpenAI's interface |
@@ -17,6 +19,8 @@
 //! | [`walk`] | where the parts of a JSON text stand |
 
 pub mod answer;
+pub mod body;
+pub mod form;
 pub mod jsonrpc;
 pub mod meter;
 pub mod openai;
@@ -27,6 +31,8 @@ pub mod splice;
 pub mod sse;
 pub mod walk;
 
+pub use body::BodyScan;
+pub use form::{FormError, FormScan};
 pub use meter::{Meter, Tally, Totals};
 pub use prompt::Weight;
 pub use rename::Rename;

@@ -6,10 +6,12 @@ mod tests;
 use memchr::memmem;
 use serde_json::{Map, Value};
 
+use crate::openai::Endpoint;
 use crate::prompt::Weight;
 use crate::sse::{SseFrame, SseFramer};
 
-/// Meters the body of one answer: JSON or server-sent events, as OpenAI's and Anthropic's interfaces have them.
+/// Meters the body of one answer: JSON or server-sent events, as the interfaces of OpenAI, Anthropic and
+/// Gemini have them.
 ///
 /// ```
 /// # use weir_wire::Meter;
@@ -28,6 +30,8 @@ pub struct Meter {
 /// What is counted of an answer, whoever reads it.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
+    /// Whether what comes is nothing that a model writes, so that no part of it is a token.
+    silent: bool,
     totals: Totals,
     text: Weight,
     parts: u64,
@@ -53,14 +57,34 @@ enum Form {
     /// The end of what has come.
     Json(Vec<u8>),
     Events(SseFramer),
+    /// Sounds or images, of which no part is a token.
+    Binary,
 }
 
 impl Meter {
     /// A meter for a body of this `content-type`.
     pub fn of(content_type: Option<&[u8]>) -> Self {
-        let events = content_type.is_some_and(|media| media.starts_with(b"text/event-stream"));
-        let form = if events { Form::Events(SseFramer::new(LONGEST_EVENT)) } else { Form::Json(Vec::new()) };
+        let is = |kind: &[u8]| content_type.is_some_and(|media| media.starts_with(kind));
+        let form = if is(b"text/event-stream") {
+            Form::Events(SseFramer::new(LONGEST_EVENT))
+        } else if BINARY.iter().any(|kind| is(kind)) {
+            Form::Binary
+        } else {
+            Form::Json(Vec::new())
+        };
         Self { form, tally: Tally::default() }
+    }
+
+    /// A meter for the answer of `endpoint` with this `content-type`. What is no model's writing, such as a vector, is
+    /// not counted as delivered, and the counting of tokens uses none.
+    pub fn at(endpoint: Option<&Endpoint>, content_type: Option<&[u8]>) -> Self {
+        let mut meter = Self::of(content_type);
+        meter.tally.silent = endpoint.is_some_and(|endpoint| !endpoint.is_generated());
+        if endpoint == Some(&Endpoint::CountTokens) {
+            meter.form = Form::Binary;
+            meter.tally.totals = Totals { input: Some(0), output: Some(0), ..Totals::default() };
+        }
+        meter
     }
 
     /// Reads more of the body.
@@ -83,6 +107,7 @@ impl Meter {
                     SseFrame::Silence(_) => {}
                 });
             }
+            Form::Binary => {}
         }
     }
 
@@ -101,8 +126,10 @@ impl Tally {
     pub fn event(&mut self, data: &[u8]) {
         let Ok(event) = serde_json::from_slice::<Value>(data) else { return };
         for holder in [Some(&event), event.get("message"), event.get("response")].into_iter().flatten() {
-            if let Some(usage) = holder.get("usage").and_then(Value::as_object) {
-                self.usage(usage);
+            for usage in [holder.get("usage"), holder.get("usageMetadata")].into_iter().flatten() {
+                if let Some(usage) = usage.as_object() {
+                    self.usage(usage);
+                }
             }
         }
         self.part(|text| {
@@ -114,6 +141,11 @@ impl Tally {
             for choice in event.get("choices").and_then(Value::as_array).into_iter().flatten() {
                 for holder in [choice.get("delta"), choice.get("text")].into_iter().flatten() {
                     add_texts(holder, text);
+                }
+            }
+            for candidate in event.get("candidates").and_then(Value::as_array).into_iter().flatten() {
+                if let Some(content) = candidate.get("content") {
+                    add_texts(content, text);
                 }
             }
         });
@@ -133,7 +165,8 @@ impl Tally {
 
     /// What is known so far.
     pub fn totals(&self) -> Totals {
-        Totals { delivered: self.text.tokens().max(self.parts), ..self.totals }
+        let delivered = if self.silent { 0 } else { self.text.tokens().max(self.parts) };
+        Totals { delivered, ..self.totals }
     }
 }
 
@@ -144,13 +177,23 @@ impl Totals {
         // Anthropic does not count cached tokens among those of the prompt.
         let cache = [number("cache_read_input_tokens"), number("cache_creation_input_tokens")];
         let beside = cache.iter().flatten().fold(0, |sum: u64, tokens| sum.saturating_add(*tokens));
-        let input = number("prompt_tokens").or_else(|| Some(number("input_tokens")?.saturating_add(beside)));
-        let output = number("completion_tokens").or_else(|| number("output_tokens"));
+        let input = number("prompt_tokens")
+            .or_else(|| Some(number("input_tokens")?.saturating_add(beside)))
+            .or(number("promptTokenCount"));
+        let thought = number("thoughtsTokenCount");
+        let output = number("completion_tokens").or_else(|| number("output_tokens")).or_else(|| {
+            // Gemini does not count thoughts among the tokens of the answer.
+            Some(number("candidatesTokenCount").or(thought)?.saturating_add(thought.unwrap_or(0)))
+        });
+        // A rerank has a total only.
+        let input = input.or_else(|| number("total_tokens").filter(|_| output.is_none()));
         let cached = detail("prompt_tokens_details", "cached_tokens")
             .or_else(|| detail("input_tokens_details", "cached_tokens"))
-            .or(number("cache_read_input_tokens"));
+            .or(number("cache_read_input_tokens"))
+            .or(number("cachedContentTokenCount"));
         let reasoning = detail("completion_tokens_details", "reasoning_tokens")
-            .or_else(|| detail("output_tokens_details", "reasoning_tokens"));
+            .or_else(|| detail("output_tokens_details", "reasoning_tokens"))
+            .or(thought);
         // Streams say it again as it grows.
         self.input = self.input.max(input);
         self.output = self.output.max(output);
@@ -159,14 +202,16 @@ impl Totals {
     }
 }
 
-/// Reads every `usage` object in a part of a JSON body. In a string the name would have its quotes escaped.
+/// Reads every object that tells usage in a part of a JSON body. In a string the name would have its quotes escaped.
 fn find_usage(held: &[u8], totals: &mut Totals) {
-    for at in memmem::find_iter(held, NAME) {
-        let rest = held.get(at.saturating_add(NAME.len())..).unwrap_or_default().trim_ascii_start();
-        let value = rest.strip_prefix(b":").unwrap_or_default();
-        let mut values = serde_json::Deserializer::from_slice(value).into_iter::<Value>();
-        if let Some(Ok(Value::Object(usage))) = values.next() {
-            totals.learn(&usage);
+    for name in USAGES {
+        for at in memmem::find_iter(held, name) {
+            let rest = held.get(at.saturating_add(name.len())..).unwrap_or_default().trim_ascii_start();
+            let value = rest.strip_prefix(b":").unwrap_or_default();
+            let mut values = serde_json::Deserializer::from_slice(value).into_iter::<Value>();
+            if let Some(Ok(Value::Object(usage))) = values.next() {
+                totals.learn(&usage);
+            }
         }
     }
 }
@@ -189,7 +234,11 @@ pub(crate) fn is_name(member: &[u8]) -> bool {
     NAMES.iter().any(|name| name.as_bytes() == member)
 }
 
-const NAME: &[u8] = b"\"usage\"";
+/// Who tells usage under which name: most, Gemini, and Cohere's rerank in `meta`.
+const USAGES: [&[u8]; 3] = [b"\"usage\"", b"\"usageMetadata\"", b"\"tokens\""];
+/// How the media types begin that are no text.
+const BINARY: [&[u8]; 4] = [b"audio/", b"image/", b"video/", b"application/octet-stream"];
+/// Members of a delta whose texts no model has written.
 const NAMES: [&str; 5] = ["role", "id", "type", "stop_reason", "stop_sequence"];
 /// How much of a JSON body is held.
 const HELD: usize = 64 * 1024;

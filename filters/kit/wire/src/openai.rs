@@ -23,7 +23,7 @@ pub use self::{
     },
     concealed::ConcealedError,
     embeddings::{EmbeddingsRequest, EmbeddingsResponse},
-    endpoint::Endpoint,
+    endpoint::{Endpoint, RequestBody},
     error::{ApiError, ErrorBody, ErrorDetail, ErrorKind},
     field::Field,
     models::{Model, ModelList},

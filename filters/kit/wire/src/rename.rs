@@ -2,6 +2,8 @@
 
 use core::ops::Range;
 
+use crate::body::is_form;
+
 /// The replacement of a model's name in a body: these bytes and its length change, and nothing else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rename {
@@ -14,6 +16,14 @@ impl Rename {
     /// `name` has no character that JSON escapes.
     pub fn new(span: Range<u64>, name: &str) -> Self {
         Self { span, literal: format!("\"{name}\"") }
+    }
+
+    /// The same in a body of this `content-type`: in a form the name has no quotes.
+    pub fn in_body(content_type: Option<&[u8]>, span: Range<u64>, name: &str) -> Self {
+        match is_form(content_type) {
+            true => Self { span, literal: name.to_owned() },
+            false => Self::new(span, name),
+        }
     }
 
     /// The length of the body afterwards, in bytes.
@@ -47,5 +57,12 @@ mod tests {
         assert_eq!(renamed, r#"{"model":"index-1.9b-chat","n":1}"#);
         let (before, after) = (u64::try_from(body.len()).unwrap(), u64::try_from(renamed.len()).unwrap());
         assert_eq!(rename.content_length(before), after);
+    }
+
+    #[test]
+    fn in_a_form_a_name_has_no_quotes() {
+        let literal = |media: &str| Rename::in_body(Some(media.as_bytes()), 0..1, "m").literal().to_owned();
+        assert_eq!(literal("Multipart/form-data; boundary=x"), "m");
+        assert_eq!(literal("application/json"), "\"m\"");
     }
 }

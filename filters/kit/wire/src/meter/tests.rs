@@ -41,8 +41,42 @@ fn usage_is_read_as_each_interface_has_it() {
             r#"{"data":[],"usage":{"prompt_tokens":7,"total_tokens":7}}"#,
             Totals { output: None, ..said(7, 0, 0, 0) },
         ),
+        (r#"{"results":[],"usage":{"total_tokens":9}}"#, Totals { output: None, ..said(9, 0, 0, 0) }),
+        (
+            r#"{"results":[],"meta":{"billed_units":{"search_units":1},"tokens":{"input_tokens":9,"output_tokens":0}}}"#,
+            said(9, 0, 0, 0),
+        ),
+        (
+            r#"{"data":[{"b64_json":"AA=="}],"usage":{"total_tokens":12,"input_tokens":9,"output_tokens":3,"input_tokens_details":{"image_tokens":0}}}"#,
+            said(9, 3, 0, 0),
+        ),
+        (
+            r#"{"candidates":[],"usageMetadata":{"promptTokenCount":7,"candidatesTokenCount":3,"thoughtsTokenCount":2,"cachedContentTokenCount":4}}"#,
+            said(7, 5, 4, 2),
+        ),
+        (r#"{"text":"hi","usage":{"type":"duration","seconds":3}}"#, Totals::default()),
     ] {
         assert_eq!(json(body), expected, "{body}");
+    }
+}
+
+#[test]
+fn only_what_a_model_writes_is_counted_as_delivered() {
+    let delivered = |endpoint: Endpoint, media: &str, body: &str| {
+        let mut meter = Meter::at(Some(&endpoint), Some(media.as_bytes()));
+        meter.feed(body.as_bytes());
+        let Totals { input, output, delivered, .. } = meter.totals();
+        (input, output, delivered)
+    };
+    for (endpoint, media, body, expected) in [
+        (Endpoint::Transcriptions, "text/plain", "What was said.", (None, None, 4)),
+        (Endpoint::Speech, "audio/mpeg", "ID3 and more", (None, None, 0)),
+        (Endpoint::Embeddings, "application/json", r#"{"data":[0.1]}"#, (None, None, 0)),
+        (Endpoint::ImageGenerations, "application/json", r#"{"data":[{"url":"x"}]}"#, (None, None, 0)),
+        (Endpoint::Moderations, "application/json", r#"{"results":[]}"#, (None, None, 0)),
+        (Endpoint::CountTokens, "application/json", r#"{"input_tokens":12}"#, (Some(0), Some(0), 0)),
+    ] {
+        assert_eq!(delivered(endpoint.clone(), media, body), expected, "{endpoint:?}");
     }
 }
 
@@ -70,6 +104,11 @@ fn what_was_delivered_is_counted_by_parts_and_by_text() {
     assert_eq!((totals.input, totals.output, totals.delivered), (Some(9), Some(15), 1));
     let responses = b"data: {\"type\":\"response.output_text.delta\",\"delta\":\"Hi\"}\n\n\
         data: {\"type\":\"response.completed\",\"response\":{\"usage\":{\"input_tokens\":3,\"output_tokens\":2}}}\n\n";
+    let gemini =
+        b"data: {\"candidates\":[{\"content\":{\"role\":\"model\",\"parts\":[{\"text\":\"Hi\"}]}}]}\n\n\
+        data: {\"candidates\":[],\"usageMetadata\":{\"promptTokenCount\":3,\"candidatesTokenCount\":2}}\n\n";
+    let totals = metered("text/event-stream", gemini, 0);
+    assert_eq!((totals.input, totals.output, totals.delivered), (Some(3), Some(2), 1));
     let totals = metered("text/event-stream", responses, 0);
     assert_eq!((totals.input, totals.output, totals.delivered), (Some(3), Some(2), 1));
 }

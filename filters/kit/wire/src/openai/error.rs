@@ -3,7 +3,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::ScanError;
+use crate::{FormError, ScanError};
 
 /// An error as OpenAI answers it. Clients decide by its status, then by its code.
 ///
@@ -87,6 +87,23 @@ impl From<ScanError> for ApiError {
             | ScanError::NotObject
             | ScanError::TooDeep { .. }
             | ScanError::Incomplete => None,
+        };
+        let message = Cow::Owned(format!("The request is refused: {error}."));
+        Self { status: 400, kind: ErrorKind::InvalidRequest, code: None, message, param }
+    }
+}
+
+/// A form that was refused is a 400.
+impl From<FormError> for ApiError {
+    fn from(error: FormError) -> Self {
+        let param = match error {
+            FormError::DuplicateModel { .. } | FormError::ModelNotText | FormError::ModelTooLong { .. } => {
+                Some("model")
+            }
+            FormError::NotForm { .. }
+            | FormError::Boundary { .. }
+            | FormError::Header { .. }
+            | FormError::Incomplete => None,
         };
         let message = Cow::Owned(format!("The request is refused: {error}."));
         Self { status: 400, kind: ErrorKind::InvalidRequest, code: None, message, param }

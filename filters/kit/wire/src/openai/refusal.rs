@@ -30,6 +30,35 @@ impl ApiError {
         Self::invalid_request(400, "missing_required_parameter", MESSAGE).about("model")
     }
 
+    /// The path is one of a provider, and the request does not say of which.
+    pub const fn missing_provider() -> Self {
+        const MESSAGE: Cow<'_, str> =
+            Cow::Borrowed("This path names no model; name the provider in the header x-weir-provider.");
+        Self::invalid_request(400, "missing_provider", MESSAGE)
+    }
+
+    /// The provider does not exist, or keeps nothing for the caller: one answer for both, so that it tells nobody
+    /// which providers there are.
+    pub fn provider_not_found() -> Self {
+        const MESSAGE: Cow<'_, str> = Cow::Borrowed(
+            "The provider does not exist, or you may not use its files, batches and stored responses.",
+        );
+        Self::invalid_request(404, "provider_not_found", MESSAGE)
+    }
+
+    /// The length of a body that is not read here has not been said.
+    pub const fn missing_length() -> Self {
+        const MESSAGE: Cow<'_, str> = Cow::Borrowed("This path needs a content-length.");
+        Self::invalid_request(411, "length_required", MESSAGE)
+    }
+
+    /// The body is a form whose boundary cannot be read.
+    pub const fn unreadable_form() -> Self {
+        const MESSAGE: Cow<'_, str> =
+            Cow::Borrowed("The form's content-type must be multipart/form-data with one plain boundary.");
+        Self::invalid_request(415, "unsupported_media_type", MESSAGE)
+    }
+
     /// More of the body came before its model than is held back for it.
     pub fn model_too_late(limit_bytes: u64) -> Self {
         let message = format!(
