@@ -182,6 +182,9 @@ pub struct Provider {
     pub timeouts: ProviderTimeouts,
     /// How much may be used.
     pub limits: Option<Box<Allowance>>,
+    /// The domains whose callers may use the files, batches and responses that it keeps.
+    #[serde(default)]
+    pub stored_for: Vec<Name>,
 }
 
 /// `providers[].tls`
@@ -333,6 +336,7 @@ impl Provider {
             http2: self.http2,
             connect_timeout: self.timeouts.connect.duration(),
             limits: self.limits.map(|limits| *limits),
+            stored_for: self.stored_for,
         }
     }
 }

@@ -136,6 +136,9 @@ pub struct Provider {
     pub connect_timeout: Duration,
     /// How much may be used. Absent: no limit of its own.
     pub limits: Option<Limits>,
+    /// The domains whose callers may use the files, batches and responses that it keeps. They are all in one account,
+    /// so each of these callers sees everyone's.
+    pub stored_for: Vec<Name>,
 }
 
 /// A model that callers may ask for.
@@ -270,6 +273,13 @@ impl Parts {
             if provider.credentials.iter().take(nth).any(|other| other == name) {
                 return Err(ModelError { at: at(), problem: Problem::Duplicate });
             }
+        }
+        let only = Name::default_domain();
+        for (nth, domain) in provider.stored_for.iter().enumerate() {
+            let names = self.domains.iter().map(|domain| domain.name.as_str());
+            let none = self.domains.is_empty().then_some(only.as_str());
+            let at = || format!("providers.{}.stored_for[{nth}]", provider.name);
+            known("domain", domain.as_str(), names.chain(none), at)?;
         }
         Ok(())
     }

@@ -44,7 +44,7 @@ pub enum Object {
     /// One of `keys`.
     Key(Key),
     /// One of `providers`.
-    Provider(Provider),
+    Provider(Box<Provider>),
     /// One of `models`.
     Model(PublicModel),
     /// One of `quotas`.
@@ -108,7 +108,7 @@ impl Object {
             ObjectKind::Domains => parse(spec).map(Self::Domain),
             ObjectKind::Consumers => parse(spec).map(Self::Consumer),
             ObjectKind::Keys => parse(spec).map(Self::Key),
-            ObjectKind::Providers => parse(spec).map(Self::Provider),
+            ObjectKind::Providers => parse(spec).map(Box::new).map(Self::Provider),
             ObjectKind::Models => parse(spec).map(Self::Model),
             ObjectKind::Quotas => parse(spec).map(Self::Quota),
         }
@@ -132,7 +132,7 @@ impl Object {
             Self::Domain(domain) => spec(domain),
             Self::Consumer(consumer) => spec(consumer),
             Self::Key(key) => spec(key),
-            Self::Provider(provider) => spec(provider),
+            Self::Provider(provider) => spec(provider.as_ref()),
             Self::Model(model) => spec(model),
             Self::Quota(quota) => spec(quota),
         }
@@ -146,7 +146,7 @@ impl File {
             Object::Domain(domain) => self.domains.push(domain),
             Object::Consumer(consumer) => self.consumers.push(consumer),
             Object::Key(key) => self.keys.push(key),
-            Object::Provider(provider) => self.providers.push(provider),
+            Object::Provider(provider) => self.providers.push(*provider),
             Object::Model(model) => self.models.push(model),
             Object::Quota(quota) => self.quotas.push(quota),
         }
@@ -165,7 +165,9 @@ impl File {
             ObjectKind::Domains => self.domains.iter().cloned().map(Object::Domain).collect(),
             ObjectKind::Consumers => self.consumers.iter().cloned().map(Object::Consumer).collect(),
             ObjectKind::Keys => self.keys.iter().cloned().map(Object::Key).collect(),
-            ObjectKind::Providers => self.providers.iter().cloned().map(Object::Provider).collect(),
+            ObjectKind::Providers => {
+                self.providers.iter().cloned().map(Box::new).map(Object::Provider).collect()
+            }
             ObjectKind::Models => self.models.iter().cloned().map(Object::Model).collect(),
             ObjectKind::Quotas => self.quotas.iter().cloned().map(Object::Quota).collect(),
         }
@@ -178,7 +180,7 @@ impl File {
             ObjectKind::Domains => self.domains.get(place).cloned().map(Object::Domain),
             ObjectKind::Consumers => self.consumers.get(place).cloned().map(Object::Consumer),
             ObjectKind::Keys => self.keys.get(place).cloned().map(Object::Key),
-            ObjectKind::Providers => self.providers.get(place).cloned().map(Object::Provider),
+            ObjectKind::Providers => self.providers.get(place).cloned().map(Box::new).map(Object::Provider),
             ObjectKind::Models => self.models.get(place).cloned().map(Object::Model),
             ObjectKind::Quotas => self.quotas.get(place).cloned().map(Object::Quota),
         }

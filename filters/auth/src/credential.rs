@@ -1,7 +1,7 @@
 //! What a request head says of the caller, and what of it may go no further.
 
 use weir_core::Head;
-use weir_schema::{HEADER_PREFIX, KeyHash, STEERING_HEADERS};
+use weir_schema::{HEADER_PREFIX, KeyHash, PROVIDER_HEADER, STEERING_HEADERS};
 
 use sha2::{Digest, Sha256};
 
@@ -23,7 +23,8 @@ pub(crate) fn private_fields(head: &Head<'_>) -> Vec<String> {
         .fields()
         .filter_map(|(name, _)| str::from_utf8(name).ok())
         .filter(|name| {
-            CREDENTIALS.contains(name) || name.starts_with(HEADER_PREFIX) || STEERING_HEADERS.contains(name)
+            let ours = name.starts_with(HEADER_PREFIX) && *name != PROVIDER_HEADER;
+            CREDENTIALS.contains(name) || ours || STEERING_HEADERS.contains(name)
         })
         .map(str::to_owned)
         .collect();
@@ -75,6 +76,7 @@ mod tests {
             (":path", &b"/"[..]),
             ("x-weir-route", b"a"),
             ("x-weir-route", b"b"),
+            ("x-weir-provider", b"openai"),
             ("authorization", b"\xff"),
             ("x-envoy-max-retries", b"9"),
             ("x-gateway-destination-endpoint", b"127.0.0.1:22"),

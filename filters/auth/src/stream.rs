@@ -7,8 +7,8 @@ use weir_core::{Cx, Flow, Head, Metric, Part, Reply, Stream, StreamId};
 use weir_schema::Name;
 use weir_schema::auth::ModelCheck;
 use weir_schema::state::{self, Grant};
-use weir_wire::RequestScan;
-use weir_wire::openai::ApiError;
+use weir_wire::BodyScan;
+use weir_wire::openai::{ApiError, Endpoint};
 
 use crate::credential;
 use crate::directory::{Caller, Denial};
@@ -54,7 +54,7 @@ struct Arrival {
 /// A body as far as it has come.
 #[derive(Debug, Default)]
 struct Body {
-    scan: RequestScan,
+    scan: BodyScan,
     /// What is wrong with it.
     problem: Option<ApiError>,
     ended: bool,
@@ -215,14 +215,17 @@ impl Arrival {
 impl Body {
     /// A body that is about to come.
     fn of(head: &Head<'_>) -> Self {
-        let readable = ApiError::unless_json(head.get("content-type"), head.get("content-encoding"));
-        Self { problem: readable.err(), ..Self::default() }
+        let endpoint = head.text(":path").and_then(Endpoint::at);
+        match BodyScan::of(endpoint.as_ref(), head.get("content-type"), head.get("content-encoding")) {
+            Ok(scan) => Self { scan, ..Self::default() },
+            Err(unreadable) => Self { problem: Some(unreadable), ..Self::default() },
+        }
     }
 
     fn feed(&mut self, chunk: &[u8], end: bool) {
         let read = self.scan.feed(chunk).and_then(|()| if end { self.scan.finish() } else { Ok(()) });
         if let (Err(error), None) = (read, &self.problem) {
-            self.problem = Some(error.into());
+            self.problem = Some(error);
         }
         self.ended |= end;
     }

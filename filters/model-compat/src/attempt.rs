@@ -31,7 +31,7 @@ pub(crate) struct Attempt {
 
 impl Attempt {
     /// The attempt at this cluster of what the router has published; `None` if it is none.
-    pub(crate) fn of(filter: &ModelCompat, cx: &Cx<'_>, published: &[u8]) -> Option<Self> {
+    pub(crate) fn of(filter: &ModelCompat, cx: &Cx<'_>, head: &Head<'_>, published: &[u8]) -> Option<Self> {
         let config = &filter.config;
         let Forward { path, model: span, content_length, name, targets } = Forward::parse(published)?;
         let lead = targets.into_iter().find(|lead| lead.cluster == config.cluster)?;
@@ -40,7 +40,7 @@ impl Attempt {
             endpoint: Endpoint::at(&path),
             path: filter.path(&path, &lead.model)?,
             authority: config.authority.clone().or_else(chosen)?,
-            rename: Rename::new(span, &lead.model),
+            rename: Rename::in_body(head.get("content-type"), span, &lead.model),
             content_length,
             name: (name != lead.model).then(|| serde_json::Value::from(name).to_string()),
             rules: match &lead.rules {

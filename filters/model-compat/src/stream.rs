@@ -31,7 +31,7 @@ impl Stream for CompatStream {
     fn on_request_head(&mut self, cx: &mut Cx<'_>, head: &Head<'_>) -> Flow {
         // Nothing is published for what goes to an upstream as it is.
         let Some(published) = cx.state(state::FORWARD) else { return Flow::Continue };
-        let Some(attempt) = Attempt::of(&self.filter, cx, &published).filter(|_| !head.is_end()) else {
+        let Some(attempt) = Attempt::of(&self.filter, cx, head, &published).filter(|_| !head.is_end()) else {
             cx.count(MISROUTED);
             return Flow::Reply(Reply::fault());
         };

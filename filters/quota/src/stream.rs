@@ -9,7 +9,7 @@ use std::rc::Rc;
 use weir_core::{Cx, Flow, Head, Part, Reply, Stream, StreamId};
 use weir_schema::quota::Rule;
 use weir_schema::state::{self, Usage, UsageSource};
-use weir_wire::openai::Endpoint;
+use weir_wire::openai::{Endpoint, RequestBody};
 use weir_wire::{Meter, RequestScan, Weight};
 
 use crate::admission::{self, Held, Verdict};
@@ -24,6 +24,8 @@ use crate::rule::{self, Caller, Unidentified};
 pub struct QuotaStream {
     filter: Rc<Quota>,
     id: StreamId,
+    /// What is asked for.
+    endpoint: Option<Endpoint>,
     phase: Phase,
 }
 
@@ -87,7 +89,7 @@ enum Answer {
 
 impl QuotaStream {
     pub(crate) fn begin(filter: Rc<Quota>, id: StreamId) -> Self {
-        Self { filter, id, phase: Phase::Head }
+        Self { filter, id, endpoint: None, phase: Phase::Head }
     }
 
     fn weigh(&mut self, cx: &mut Cx<'_>, chunk: &[u8], end: bool) -> Flow {
@@ -178,17 +180,25 @@ impl Stream for QuotaStream {
         if !applies {
             return Flow::Continue;
         }
+        self.endpoint = head.text(":path").and_then(Endpoint::at);
         if !counts_tokens || head.is_end() {
             return self.admit(cx, caller, Estimate::default());
         }
+        let endpoint = self.endpoint.clone();
+        let body = endpoint.as_ref().map(Endpoint::request_body);
+        if matches!(body, Some(RequestBody::Form | RequestBody::Opaque)) {
+            // A sound or an image tells nothing of how many tokens it is.
+            let lore = Lore::read(cx.store(), caller.model.as_deref().unwrap_or_default());
+            let generated = endpoint.as_ref().is_some_and(Endpoint::is_generated);
+            return self.admit(cx, caller, lore.estimate(0, (!generated).then_some(0)));
+        }
         cx.read(Part::RequestBody);
-        let endpoint = head.text(":path").and_then(Endpoint::at);
         let prompt = Prompt {
             caller,
             weight: Weight::default(),
             scan: RequestScan::new(),
             length: head.text("content-length").and_then(|length| length.parse().ok()),
-            has_answer: endpoint != Some(Endpoint::Embeddings),
+            has_answer: endpoint.as_ref().is_none_or(Endpoint::is_generated),
         };
         self.phase = Phase::Weighing(Box::new(prompt));
         Flow::Wait
@@ -224,7 +234,7 @@ impl Stream for QuotaStream {
             Answer::MeteredElsewhere
         } else {
             cx.read(Part::ResponseBody);
-            Answer::Metered(Meter::of(head.get("content-type")))
+            Answer::Metered(Meter::at(self.endpoint.as_ref(), head.get("content-type")))
         };
         Flow::Continue
     }

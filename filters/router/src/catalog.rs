@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::ptr;
 
 use weir_core::ConfigError;
-use weir_schema::ModelPattern;
-use weir_schema::router::{Domain, Model};
+use weir_schema::router::{Domain, Model, Provider};
 use weir_schema::state::Grant;
+use weir_schema::{ModelPattern, Name};
 
 /// Models by tenant and name, and in the order of the configuration.
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub(crate) struct Catalog {
     shared: HashMap<String, usize>,
     /// Empty: tenants are not told apart.
     tenants: HashMap<String, Tenant>,
+    /// Those that keep things for callers.
+    providers: HashMap<String, Provider>,
 }
 
 /// What one tenant has.
@@ -26,7 +28,11 @@ struct Tenant {
 }
 
 impl Catalog {
-    pub(crate) fn of(models: Vec<Model>, domains: Vec<Domain>) -> Result<Self, ConfigError> {
+    pub(crate) fn of(
+        models: Vec<Model>,
+        domains: Vec<Domain>,
+        providers: Vec<Provider>,
+    ) -> Result<Self, ConfigError> {
         let mut shared = HashMap::with_capacity(models.len());
         let mut tenants = HashMap::with_capacity(domains.len());
         for (at, Domain { name, models: sees }) in domains.into_iter().enumerate() {
@@ -49,7 +55,8 @@ impl Catalog {
                 return Err(wrong("name", "another model has this name"));
             }
         }
-        Ok(Self { models, shared, tenants })
+        let providers = providers.into_iter().map(|provider| (provider.name.to_string(), provider)).collect();
+        Ok(Self { models, shared, tenants, providers })
     }
 
     /// Whether tenants are told apart.
@@ -73,6 +80,14 @@ impl Catalog {
         };
         let model = at.and_then(|at| self.models.get(*at))?;
         grant.allows(name).then_some(model)
+    }
+
+    /// The route to a provider of this name, if it keeps things for the caller: whoever may use them sees those of
+    /// everybody who may, so that takes a grant of every model.
+    pub(crate) fn provider(&self, name: &str, grant: &Grant) -> Option<&str> {
+        let provider = self.providers.get(name).filter(|_| grant.is_any())?;
+        let is_for = |domain: &Name| domain.as_str() == grant.domain();
+        provider.domains.iter().any(is_for).then_some(provider.route.as_str())
     }
 
     /// The models a caller may use.

@@ -19,7 +19,8 @@ pub struct Router {
 
 impl Filter for Router {
     const NAME: &'static str = "router";
-    const METRICS: &'static [Metric] = &[ROUTED, LISTED, UNKNOWN_MODEL, BAD_REQUEST, UNIDENTIFIED];
+    const METRICS: &'static [Metric] =
+        &[ROUTED, PASSED, LISTED, UNKNOWN_MODEL, UNKNOWN_PROVIDER, BAD_REQUEST, UNIDENTIFIED];
     type Config = Config;
     type Stream = RouterStream;
 
@@ -27,7 +28,7 @@ impl Filter for Router {
         if config.held_body_bytes > config.body_bytes {
             return Err(ConfigError { field: "held_body_bytes".into(), problem: "is more than body_bytes" });
         }
-        let catalog = Catalog::of(config.models, config.domains)?;
+        let catalog = Catalog::of(config.models, config.domains, config.providers)?;
         if catalog.has_domains() && config.identity == Identity::None {
             return Err(ConfigError {
                 field: "domains".into(),
@@ -49,6 +50,10 @@ impl Filter for Router {
 
 /// Requests that were sent to their model's route.
 pub(crate) const ROUTED: Metric = Metric::counter("weir.router.routed_total");
+/// Requests that were sent to a provider by its name.
+pub(crate) const PASSED: Metric = Metric::counter("weir.router.passed_total");
+/// Requests for a provider that does not exist, or that keeps nothing for the caller.
+pub(crate) const UNKNOWN_PROVIDER: Metric = Metric::counter("weir.router.unknown_provider_total");
 /// Requests about the models themselves that were answered.
 pub(crate) const LISTED: Metric = Metric::counter("weir.router.listed_total");
 /// Requests for a model that does not exist, or that the caller may not use.

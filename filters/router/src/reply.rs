@@ -23,7 +23,7 @@ pub(crate) fn unserved(method: &str, path: &str) -> Reply {
     match Endpoint::at(path) {
         Some(known) => {
             let wrong = ApiError::invalid_request(405, "method_not_allowed", message("Not allowed to"));
-            error(&wrong).with_header("allow", known.method())
+            error(&wrong).with_header("allow", known.methods())
         }
         None => error(&ApiError::invalid_request(404, "unknown_url", message("Unknown request URL"))),
     }

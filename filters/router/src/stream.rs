@@ -8,11 +8,13 @@ use std::rc::Rc;
 use weir_core::{Cx, Flow, Head, Metric, Part, Reply, Side, Stream};
 use weir_schema::router::{Identity, Model, Target};
 use weir_schema::state::{self, Forward, Grant, Lead};
-use weir_schema::{HEADER_PREFIX, ROUTE_HEADER};
-use weir_wire::openai::{ApiError, Endpoint};
-use weir_wire::{Member, Rename, RequestScan};
+use weir_schema::{HEADER_PREFIX, PROVIDER_HEADER, ROUTE_HEADER};
+use weir_wire::openai::{ApiError, Endpoint, RequestBody};
+use weir_wire::{BodyScan, Member};
 
-use crate::filter::{BAD_REQUEST, LISTED, ROUTED, Router, UNIDENTIFIED, UNKNOWN_MODEL};
+use crate::filter::{
+    BAD_REQUEST, LISTED, PASSED, ROUTED, Router, UNIDENTIFIED, UNKNOWN_MODEL, UNKNOWN_PROVIDER,
+};
 use crate::reply;
 
 /// One request.
@@ -30,9 +32,9 @@ enum Phase {
     /// Nothing has come yet.
     Head,
     /// All is held until the model is known.
-    Seeking { scan: RequestScan, grant: Grant, asked: Asked },
+    Seeking { scan: BodyScan, grant: Grant, asked: Asked },
     /// The body flows; it is read on for a second `model` and for its end.
-    Watching { scan: RequestScan },
+    Watching { scan: BodyScan },
     /// Nothing is left to do.
     Over,
 }
@@ -63,11 +65,12 @@ impl RouterStream {
     }
 
     /// Takes a request that carries a model in its body.
-    fn seek(&mut self, cx: &mut Cx<'_>, head: &Head<'_>, grant: Grant) -> Flow {
+    fn seek(&mut self, cx: &mut Cx<'_>, head: &Head<'_>, endpoint: &Endpoint, grant: Grant) -> Flow {
         let media = (head.get("content-type"), head.get("content-encoding"));
-        if let Err(unreadable) = ApiError::unless_json(media.0, media.1) {
-            return refuse(cx, BAD_REQUEST, &unreadable);
-        }
+        let scan = match BodyScan::of(Some(endpoint), media.0, media.1) {
+            Ok(scan) => scan,
+            Err(unreadable) => return refuse(cx, BAD_REQUEST, &unreadable),
+        };
         let asked = Asked::of(cx, head);
         if asked.content_length.is_some_and(|length| length > self.filter.body_bytes) {
             return refuse(cx, BAD_REQUEST, &reply::too_large(self.filter.body_bytes));
@@ -76,8 +79,42 @@ impl RouterStream {
             return refuse(cx, BAD_REQUEST, &ApiError::missing_model());
         }
         cx.read(Part::RequestBody);
-        self.phase = Phase::Seeking { scan: RequestScan::new(), grant, asked };
+        self.phase = Phase::Seeking { scan, grant, asked };
         Flow::Wait
+    }
+
+    /// Answers a request about the models themselves.
+    fn list(&self, cx: &mut Cx<'_>, endpoint: &Endpoint, grant: &Grant) -> Flow {
+        let Endpoint::Model(id) = endpoint else {
+            cx.count(LISTED);
+            return Flow::Reply(reply::model_list(self.filter.catalog.visible(grant)));
+        };
+        let Some(model) = self.filter.catalog.find(id, grant) else {
+            return refuse(cx, UNKNOWN_MODEL, &ApiError::model_not_found(id));
+        };
+        cx.count(LISTED);
+        Flow::Reply(reply::model(model))
+    }
+
+    /// Sends a request that names no model to the provider it names.
+    fn pass(&self, cx: &mut Cx<'_>, head: &Head<'_>, grant: &Grant) -> Flow {
+        let Some(name) = head.text(PROVIDER_HEADER) else {
+            return refuse(cx, BAD_REQUEST, &ApiError::missing_provider());
+        };
+        let Some(route) = self.filter.catalog.provider(name, grant) else {
+            return refuse(cx, UNKNOWN_PROVIDER, &ApiError::provider_not_found());
+        };
+        // Nobody here reads the body, so its length must be known from its head.
+        match Asked::of(cx, head).content_length {
+            None if !head.is_end() => return refuse(cx, BAD_REQUEST, &ApiError::missing_length()),
+            Some(length) if length > self.filter.body_bytes => {
+                return refuse(cx, BAD_REQUEST, &reply::too_large(self.filter.body_bytes));
+            }
+            None | Some(_) => {}
+        }
+        cx.set_request_header(ROUTE_HEADER, route);
+        cx.count(PASSED);
+        Flow::Continue
     }
 
     fn on_body(&mut self, cx: &mut Cx<'_>, chunk: &[u8], end: bool) -> Flow {
@@ -88,7 +125,7 @@ impl RouterStream {
         let read = scan.feed(chunk).and_then(|()| if end { scan.finish() } else { Ok(()) });
         if let Err(problem) = read {
             self.phase = Phase::Over;
-            return refuse(cx, BAD_REQUEST, &problem.into());
+            return refuse(cx, BAD_REQUEST, &problem);
         }
         if scan.bytes() > self.filter.body_bytes {
             self.phase = Phase::Over;
@@ -116,7 +153,7 @@ impl RouterStream {
         let Some(model) = self.filter.catalog.find(&name.value, grant) else {
             return refuse(cx, UNKNOWN_MODEL, &ApiError::model_not_found(&name.value));
         };
-        send(cx, model, name, asked);
+        send(cx, model, scan, name, asked);
         let scan = mem::take(scan);
         self.phase = Phase::Watching { scan };
         Flow::Continue
@@ -142,21 +179,10 @@ impl Stream for RouterStream {
         for name in forged.filter(|name| name.starts_with(HEADER_PREFIX)) {
             cx.remove_request_header(name.to_owned());
         }
-        match endpoint {
-            Endpoint::Models => {
-                cx.count(LISTED);
-                Flow::Reply(reply::model_list(self.filter.catalog.visible(&grant)))
-            }
-            Endpoint::Model(id) => match self.filter.catalog.find(&id, &grant) {
-                Some(model) => {
-                    cx.count(LISTED);
-                    Flow::Reply(reply::model(model))
-                }
-                None => refuse(cx, UNKNOWN_MODEL, &ApiError::model_not_found(&id)),
-            },
-            Endpoint::ChatCompletions | Endpoint::Completions | Endpoint::Embeddings => {
-                self.seek(cx, head, grant)
-            }
+        match endpoint.request_body() {
+            RequestBody::Json | RequestBody::Form => self.seek(cx, head, &endpoint, grant),
+            RequestBody::Opaque => self.pass(cx, head, &grant),
+            RequestBody::None => self.list(cx, &endpoint, &grant),
         }
     }
 
@@ -185,7 +211,7 @@ impl Asked {
 }
 
 /// Sends a request, whose head and first bytes are held, to the model's route.
-fn send(cx: &mut Cx<'_>, model: &Model, name: &Member<String>, asked: &Asked) {
+fn send(cx: &mut Cx<'_>, model: &Model, scan: &BodyScan, name: &Member<String>, asked: &Asked) {
     match drawn(&model.weights, asked.lot) {
         Some(at) => cx.set_request_header(ROUTE_HEADER, format!("{}#{at}", model.route)),
         None => cx.set_request_header(ROUTE_HEADER, model.route.as_str()),
@@ -194,7 +220,7 @@ fn send(cx: &mut Cx<'_>, model: &Model, name: &Member<String>, asked: &Asked) {
     cx.publish(state::ROUTE, model.route.as_str());
     cx.count(ROUTED);
     if model.targets.is_empty() {
-        return rename(cx, model, name, asked.content_length);
+        return rename(cx, model, scan, name, asked.content_length);
     }
     let lead = |target: &Target| Lead {
         cluster: target.cluster.clone(),
@@ -225,13 +251,19 @@ fn drawn(weights: &[NonZeroU32], lot: u64) -> Option<usize> {
 }
 
 /// Writes the upstream's name of the model in the body.
-fn rename(cx: &mut Cx<'_>, model: &Model, name: &Member<String>, content_length: Option<u64>) {
+fn rename(
+    cx: &mut Cx<'_>,
+    model: &Model,
+    scan: &BodyScan,
+    name: &Member<String>,
+    content_length: Option<u64>,
+) {
     let upstream_model = model.upstream_model.as_ref().unwrap_or(&model.name);
     cx.publish(state::UPSTREAM_MODEL, upstream_model.as_str());
     if upstream_model.as_str() == name.value {
         return;
     }
-    let rename = Rename::new(name.span.clone(), upstream_model.as_str());
+    let Some(rename) = scan.rename(upstream_model.as_str()) else { return };
     if let Some(length) = content_length {
         cx.set_request_header("content-length", rename.content_length(length).to_string());
     }

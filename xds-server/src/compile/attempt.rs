@@ -31,7 +31,7 @@ pub(super) struct Plan<'a>(Vec<Attempt<'a>>);
 
 impl<'a> Lane<'a> {
     /// The lanes to a provider for one target: one for each credential.
-    fn of(provider: &'a Provider, nth: usize) -> impl Iterator<Item = Self> {
+    pub(super) fn of(provider: &'a Provider, nth: usize) -> impl Iterator<Item = Self> {
         let credentials = provider.credentials.iter().map(Some);
         let none = provider.credentials.is_empty().then_some(None);
         credentials.chain(none).map(move |credential| Self { provider, credential, nth })

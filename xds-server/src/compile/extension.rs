@@ -10,7 +10,7 @@ use weir_schema::{auth, compat, router};
 use super::{
     CompileError, Routes, ads,
     attempt::{Lane, Plan},
-    quota, typed, with,
+    quota, route, typed, with,
 };
 use crate::{
     bootstrap,
@@ -119,9 +119,18 @@ pub(super) fn router(model: &Model, routes: &Routes<'_>, module: &Path) -> Resul
         .domains
         .iter()
         .map(|domain| router::Domain { name: domain.name.clone(), models: domain.models.clone() });
+    let providers =
+        parts.providers.iter().filter(|provider| !provider.stored_for.is_empty()).map(|provider| {
+            router::Provider {
+                name: provider.name.clone(),
+                route: route::of_provider(&provider.name),
+                domains: provider.stored_for.clone(),
+            }
+        });
     let config = router::Config {
         models: models.collect(),
         domains: domains.collect(),
+        providers: providers.collect(),
         identity: router::Identity::Required,
         body_bytes: parts.gateway.request_body,
         held_body_bytes: HELD_BODY_BYTES.min(parts.gateway.request_body),

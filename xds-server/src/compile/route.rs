@@ -1,10 +1,13 @@
 //! RDS: the routes of each model, found by the header that the `router` filter sets.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
+use weir_schema::Name;
 
 use super::{
     GATEWAY, METADATA, Routes,
-    attempt::{Attempt, Plan},
+    attempt::{Attempt, Lane, Plan},
     extension::HELD_BODY_BYTES,
     seconds, typed, with,
 };
@@ -16,6 +19,15 @@ pub(super) fn table(model: &Model, routes: &Routes<'_>) -> Value {
         for (name, route) in routes_of(name.as_str(), served, &Plan::of(model, served)) {
             let action = action(&name, route);
             actions.insert(name, action);
+        }
+    }
+    for provider in model.parts().providers.iter().filter(|provider| !provider.stored_for.is_empty()) {
+        if let Some(lane) = Lane::of(provider, 0).next() {
+            let name = of_provider(&provider.name);
+            let limits = json!({"timeout": "0s", "idle_timeout": seconds(PASSING_IDLE)});
+            let to = with(limits, to_lane(&lane));
+            let route = json!({"match": {"prefix": "/v1/"}, "route": to});
+            actions.insert(name.clone(), action(&name, route));
         }
     }
     // The router filter answers for models that do not exist; this is for a request without its header.
@@ -74,6 +86,25 @@ fn route(model: &PublicModel, attempts: usize, to: Value) -> Value {
     json!({"match": {"prefix": "/v1/"}, "metadata": metadata, "route": with(common, to)})
 }
 
+/// The route of requests that name a provider and no model. No model's route begins with this character.
+pub(super) fn of_provider(name: &Name) -> String {
+    format!("@{name}")
+}
+
+/// To a provider, for a request that names no model; the path and the host are the route's to write.
+fn to_lane(lane: &Lane<'_>) -> Value {
+    let upstream = &lane.provider.upstream;
+    let host = upstream.authority().map_or_else(
+        || json!({"auto_host_rewrite": true}),
+        |authority| json!({"host_rewrite_literal": authority}),
+    );
+    let to = json!({
+        "cluster": lane.cluster(),
+        "prefix_rewrite": format!("{}/", upstream.base_path()),
+    });
+    with(to, host)
+}
+
 /// To the one cluster.
 fn single(model: &PublicModel, attempt: &Attempt<'_>) -> Value {
     let to = json!({"cluster": attempt.lane.cluster()});
@@ -111,6 +142,9 @@ fn several(model: &PublicModel, order: &[&Attempt<'_>]) -> Value {
 fn action(name: &str, route: Value) -> Value {
     json!({"action": {"name": name, "typed_config": typed("envoy.config.route.v3.Route", route)}})
 }
+
+/// How long neither side of a request without a model may be silent.
+const PASSING_IDLE: Duration = Duration::from_secs(300);
 
 /// Answers below 500 that say nothing against the request: a credential of ours that is refused, and a provider that
 /// has too much to do.

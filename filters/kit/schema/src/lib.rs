@@ -27,7 +27,11 @@ pub use zone::{InvalidZone, Zone};
 /// the key under which Envoy's route table finds the model's route.
 pub const ROUTE_HEADER: &str = "x-weir-route";
 
-/// Every header with this prefix belongs to Weir; a client's are removed.
+/// A request header by which a client names the provider of a path that has no model, such as `/v1/files`. `auth` leaves
+/// it, and `router` alone reads and removes it.
+pub const PROVIDER_HEADER: &str = "x-weir-provider";
+
+/// Every header with this prefix belongs to Weir; a client's are removed, but for [`PROVIDER_HEADER`].
 pub const HEADER_PREFIX: &str = "x-weir-";
 
 /// Request headers of other systems that choose a host, a retry or a timeout in Envoy, and that are therefore

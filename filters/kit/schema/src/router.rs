@@ -17,6 +17,9 @@ pub struct Config {
     /// The tenants that `auth` tells apart, each with the models that it sees. Absent: everyone sees every model.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub domains: Vec<Domain>,
+    /// The providers whose files, batches and stored responses callers may use. Default none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub providers: Vec<Provider>,
     /// Whether `auth` stands before this filter.
     #[serde(default)]
     pub identity: Identity,
@@ -71,6 +74,20 @@ pub struct Target {
     /// What it needs there. Default what the cluster's configuration says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rules: Option<RuleText>,
+}
+
+/// A provider that keeps things for callers: files, batches, responses. They are its account's, so whoever may use them
+/// sees those of everybody who may.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Provider {
+    /// What a request's [`crate::PROVIDER_HEADER`] says.
+    pub name: Name,
+    /// What the route table matches in [`crate::ROUTE_HEADER`].
+    pub route: String,
+    /// The tenants that may use it, and of their callers those who may use every model.
+    pub domains: Vec<Name>,
 }
 
 /// A tenant, and which of the shared models it sees.

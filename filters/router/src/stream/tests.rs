@@ -303,6 +303,61 @@ fn targets_are_drawn_by_their_weights() {
     assert_eq!(drawn(&[], 7), None);
 }
 
+const FORM: &str = "--x\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nindex\r\n--x--\r\n";
+
+#[test]
+fn the_model_of_a_form_is_its_field() {
+    let mut request = Request::new();
+    let media = ("content-type", "multipart/form-data; boundary=x");
+    assert_eq!(request.head("POST", "/v1/audio/transcriptions", &[media]).0, Flow::Wait);
+    assert_eq!(request.body(&FORM[..50], false).0, Flow::Wait);
+    let (flow, effects) = request.body(&FORM[50..], true);
+    assert_eq!(flow, Flow::Continue);
+    let at = FORM.find("index").unwrap();
+    let replaced = Effect::ReplaceBody(Side::Request, at..at.saturating_add(5), b"index-1.9b-chat".into());
+    assert_eq!(effects.last(), Some(&replaced));
+    let mut request = Request::new();
+    request.head("POST", "/v1/images/edits", &[media]);
+    assert_eq!(answer(&request.body(&FORM.replace("index", "secret"), true).0).0, 404);
+    let (flow, _) = Request::new().head("POST", "/v1/chat/completions", &[media]);
+    assert_eq!(answer(&flow).0, 415);
+}
+
+#[test]
+fn a_provider_is_named_by_those_who_may_use_every_model_of_a_domain_it_keeps_things_for() {
+    let sent = |grant: &str, method: &str, path: &str, more: &[(&str, &str)]| {
+        let config =
+            r#"{"models": [], "providers": [{"name": "lab", "route": "@lab", "domains": ["default"]}]}"#;
+        let filter = Rc::new(Router::new(serde_json::from_str(config).unwrap()).unwrap());
+        let mut request = Request { bench: Bench::default(), stream: filter.stream(StreamId(1)) };
+        request.bench.state.borrow_mut().insert(state::GRANT.into(), grant.into());
+        request.head(method, path, more)
+    };
+    let named = (PROVIDER_HEADER, "lab");
+    let (flow, effects) = sent("default\n*", "GET", "/v1/files", &[named]);
+    assert_eq!(flow, Flow::Continue);
+    let expected = [
+        Effect::RemoveHeader(Side::Request, PROVIDER_HEADER.into()),
+        Effect::SetHeader(Side::Request, ROUTE_HEADER.into(), "@lab".into()),
+        Effect::Count(PASSED, 1),
+    ];
+    assert_eq!(effects, expected);
+    let upload = [named, ("content-length", "1000")];
+    assert_eq!(sent("default\n*", "POST", "/v1/files", &upload).0, Flow::Continue);
+    for (grant, method, path, more, status) in [
+        ("default\n*", "GET", "/v1/files", vec![], 400),
+        ("default\n*", "GET", "/v1/files", vec![(PROVIDER_HEADER, "other")], 404),
+        ("default\n*", "GET", "/v1/files", vec![(PROVIDER_HEADER, "127.0.0.1:22")], 404),
+        ("default\ngpt-*", "GET", "/v1/batches/b", vec![named], 404),
+        ("video\n*", "GET", "/v1/responses/r", vec![named], 404),
+        ("default\n*", "PUT", "/v1/files", vec![named], 405),
+        ("default\n*", "POST", "/v1/files", vec![named], 411),
+        ("default\n*", "POST", "/v1/files", vec![named, ("content-length", "40000000")], 413),
+    ] {
+        assert_eq!(answer(&sent(grant, method, path, &more).0).0, status, "{grant} {method} {path} {more:?}");
+    }
+}
+
 #[test]
 fn requests_are_spread_over_the_routes_of_a_model() {
     let mut routes = BTreeMap::new();
