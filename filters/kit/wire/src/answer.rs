@@ -60,8 +60,9 @@ impl Pipeline {
 
     /// Reads the next bytes of a stream of events, and gives what flows in their place; `None` if they flow themselves.
     pub fn feed(&mut self, chunk: &[u8], end: bool) -> Option<Vec<u8>> {
+        let translates = self.way.translates();
         if self.lost {
-            return None;
+            return translates.then(Vec::new);
         }
         let mut written = Vec::with_capacity(chunk.len());
         let mut changed = !self.framer.pending().is_empty();
@@ -71,10 +72,10 @@ impl Pipeline {
             SseFrame::Silence(raw) => written.extend_from_slice(raw),
         });
         self.lost = read.is_err();
-        if end {
+        if end || self.lost && translates {
             changed |= self.way.end(&mut written);
         }
-        if end || self.lost {
+        if (end || self.lost) && !translates {
             written.extend_from_slice(self.framer.pending());
         } else {
             changed |= !self.framer.pending().is_empty();
@@ -116,6 +117,11 @@ impl Way {
         let start = written.len();
         steps.event(event, written);
         written.get(start..) != Some(event.raw)
+    }
+
+    /// Whether the client reads another interface than the upstream writes, so that nothing may flow as it is.
+    fn translates(&self) -> bool {
+        !self.before.is_empty() || !self.after.is_empty()
     }
 
     /// Ends the way; whether that has added anything.

@@ -16,6 +16,7 @@
 //! | [`scan`] | a request's JSON body while it streams, for `model` and its neighbours |
 //! | [`splice`] | a text of which some parts are replaced |
 //! | [`sse`] | a stream of server-sent events, frame by frame |
+//! | [`translate`] | requests and answers of one interface, to write those of another |
 //! | [`walk`] | where the parts of a JSON text stand |
 
 pub mod answer;
@@ -29,6 +30,7 @@ pub mod rename;
 pub mod scan;
 pub mod splice;
 pub mod sse;
+pub mod translate;
 pub mod walk;
 
 pub use body::BodyScan;
