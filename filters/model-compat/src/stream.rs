@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use weir_core::{Cx, Flow, Head, Part, Reply, Stream};
-use weir_schema::state;
-use weir_wire::answer::Terms;
+use weir_schema::{compat, state};
+use weir_wire::answer::{Terms, Think};
 
 use crate::attempt::Attempt;
 use crate::filter::{ATTEMPTS, MISROUTED, ModelCompat};
@@ -41,7 +41,13 @@ impl Stream for CompatStream {
         for part in [Part::RequestBody, Part::ResponseHead, Part::ResponseBody] {
             cx.read(part);
         }
-        self.terms = Terms { model: attempt.name.clone(), hide_usage: false };
+        let think = match attempt.rules.think {
+            compat::Think::Keep => Think::Keep,
+            compat::Think::ReasoningContent => Think::Apart,
+            compat::Think::Strip => Think::Strip,
+            compat::Think::Tags => Think::Tags,
+        };
+        self.terms = Terms { model: attempt.name.clone(), hide_usage: false, think };
         self.incoming = Some(Incoming::begin(cx.now()));
         let form = head.get("content-type").is_some_and(|media| media.starts_with(b"multipart/"));
         self.outgoing = Outgoing::held(attempt, !form, self.filter.config.held_body_bytes.get());

@@ -1,7 +1,11 @@
 //! An answer on its way from an upstream to a client.
 
 mod fit;
+mod reason;
 mod step;
+mod think;
+mod thread;
+mod usage;
 
 #[cfg(test)]
 mod tests;
@@ -11,6 +15,8 @@ use crate::sse::{SseEvent, SseFrame, SseFramer};
 
 pub use self::fit::{Fit, Terms};
 pub use self::step::{Frame, Step};
+pub use self::think::ThinkSplit;
+pub use self::thread::Think;
 
 /// The way of an answer: the steps that make it one of OpenAI's interface, [`Fit`], and the steps that make it one of
 /// another interface for the client.

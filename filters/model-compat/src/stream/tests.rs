@@ -255,7 +255,7 @@ fn a_stream_is_made_the_clients_and_what_it_has_used_is_told_as_it_grows() {
     let event = |text: &str| {
         format!("data: {{\"model\":\"up\",\"choices\":[{{\"delta\":{{\"content\":\"{text}\"}}}}]}}\n\n")
     };
-    let usage = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":3}}\n\n";
+    let usage = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":3,\"total_tokens\":10}}\n\n";
     let last = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
     let (hello, flow) = (event("Hello"), event(" flow"));
     let told = respond(
@@ -296,8 +296,31 @@ fn a_stream_is_made_the_clients_and_what_it_has_used_is_told_as_it_grows() {
 }
 
 #[test]
+fn a_thought_is_where_the_rules_of_the_model_want_it() {
+    let body = r#"{"model":"up","choices":[{"message":{"content":"<think>hm</think>4"}}]}"#;
+    for (think, message) in [
+        ("keep", r#""content":"<think>hm</think>4""#),
+        ("reasoning_content", r#""reasoning_content":"hm","content":"4""#),
+        ("strip", r#""content":"4""#),
+        ("tags", r#""content":"<think>hm</think>4""#),
+    ] {
+        let forward = bench(&format!(r#"{CHAT} {{"think":"{think}"}}"#));
+        let mut stream = filter(CONFIG).unwrap().stream(StreamId(1));
+        head(&forward, &mut stream);
+        forward.run(|cx| stream.on_response_head(cx, &Head::new(&JSON, false)));
+        let (_, effects) = forward.run(|cx| stream.on_response_body(cx, body.as_bytes(), true));
+        let expected = format!(r#"{{"model":"index","choices":[{{"message":{{{message}}}}}]}}"#);
+        assert!(
+            effects.contains(&Effect::ReplaceBody(Side::Response, 0..body.len(), expected.into())),
+            "{think}"
+        );
+    }
+}
+
+#[test]
 fn a_whole_answer_is_made_the_clients() {
-    let body = r#"{"model":"up","choices":[],"usage":{"prompt_tokens":7,"completion_tokens":2}}"#;
+    let body =
+        r#"{"model":"up","choices":[],"usage":{"prompt_tokens":7,"completion_tokens":2,"total_tokens":9}}"#;
     let told = respond(&JSON, &[&body[..9], &body[9..]]);
     let expected = body.replace("up", "index");
     assert_eq!(told[..2], [(Flow::Wait, vec![]), (Flow::Wait, vec![])]);

@@ -2,9 +2,11 @@
 
 use core::ops::Range;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::step::{Frame, Step};
+use super::thread::{Think, Thread};
+use super::{reason, usage};
 use crate::meter::{Tally, add_texts, is_name};
 use crate::prompt::Weight;
 use crate::splice::Splice;
@@ -18,6 +20,8 @@ pub struct Terms {
     pub model: Option<String>,
     /// Whether the client has not asked for the event that tells the usage of a stream.
     pub hide_usage: bool,
+    /// Where the client finds what the model has thought.
+    pub think: Think,
 }
 
 /// Makes an answer what its client has asked for, and counts what is in it.
@@ -26,6 +30,10 @@ pub struct Fit {
     terms: Terms,
     tally: Tally,
     finish_reason: Option<String>,
+    /// The answers, by their index.
+    threads: Vec<Thread>,
+    /// The last event, as long as the client has not been told all of it.
+    pending: Option<Vec<u8>>,
 }
 
 /// What of an event decides whether it is handed on.
@@ -34,11 +42,21 @@ struct Seen {
     /// It has a list of choices, which may be empty.
     choices: Option<usize>,
     usage: bool,
+    /// How many of the choices say nothing any more.
+    silent: usize,
+}
+
+/// Where the members of a choice stand.
+#[derive(Debug, Default)]
+struct Choice {
+    index: usize,
+    reason: Option<Range<usize>>,
+    said: Option<Range<usize>>,
 }
 
 impl Fit {
     pub(super) fn new(terms: Terms) -> Self {
-        Self { terms, tally: Tally::default(), finish_reason: None }
+        Self { terms, tally: Tally::default(), finish_reason: None, threads: Vec::new(), pending: None }
     }
 
     pub(super) fn tally(&self) -> &Tally {
@@ -49,8 +67,8 @@ impl Fit {
         self.finish_reason.as_deref()
     }
 
-    /// Reads the members of an answer or of a part of one, and edits them.
-    fn read(&mut self, json: &[u8], splice: &mut Splice<'_>) -> Seen {
+    /// Reads the members of an answer, or of a part of one unless it is `whole`, and edits them.
+    fn read(&mut self, json: &[u8], whole: bool, splice: &mut Splice<'_>) -> Seen {
         let mut seen = Seen::default();
         for member in walk::members(json, 0..json.len()) {
             let value = member.value.clone();
@@ -60,11 +78,12 @@ impl Fit {
                     let mut choices = 0_usize;
                     for choice in walk::items(json, value) {
                         choices = choices.saturating_add(1);
-                        self.choice(json, choice);
+                        let silent = self.choice(json, choice, whole, splice);
+                        seen.silent = seen.silent.saturating_add(usize::from(silent));
                     }
                     seen.choices = Some(choices);
                 }
-                b"usage" => seen.usage |= self.usage(json, value),
+                b"usage" => seen.usage |= self.usage(json, value, splice),
                 // Where Anthropic's interface and that of responses have the model.
                 b"message" | b"response" => {
                     if let Some(model) = walk::member(json, value, b"model") {
@@ -85,54 +104,141 @@ impl Fit {
         }
     }
 
-    fn choice(&mut self, json: &[u8], choice: Range<usize>) {
+    /// Reads and edits a choice; whether it says nothing any more.
+    fn choice(&mut self, json: &[u8], choice: Range<usize>, whole: bool, splice: &mut Splice<'_>) -> bool {
+        let Choice { index, reason, said } = self.measure(json, choice);
+        let word = reason.clone().and_then(|reason| json.get(reason)).and_then(walk::inside);
+        let other = match word {
+            // Some say so while there is none.
+            Some(b"") => Some("null".to_owned()),
+            Some(word) => {
+                let word = String::from_utf8_lossy(word);
+                let normal = reason::normal(&word);
+                self.finish_reason.get_or_insert_with(|| normal.unwrap_or(&word).to_owned());
+                normal.map(|normal| format!("\"{normal}\""))
+            }
+            None => None,
+        };
+        let last = whole || word.is_some_and(|word| !word.is_empty());
+        let (mut edits, silent) = match said {
+            Some(said) if self.terms.think != Think::Keep => {
+                let think = self.terms.think;
+                self.thread(index)
+                    .map_or_else(Default::default, |thread| thread.edits(json, said, think, last))
+            }
+            Some(_) | None => Default::default(),
+        };
+        if let (Some(reason), Some(other)) = (reason, other) {
+            edits.push((reason, other.into_bytes()));
+            edits.sort_by_key(|(range, _)| (range.start, range.end));
+        }
+        for (range, with) in edits {
+            splice.replace(range, &with);
+        }
+        silent && !last
+    }
+
+    /// Finds the members of a choice, and counts what is in them.
+    fn measure(&mut self, json: &[u8], choice: Range<usize>) -> Choice {
+        let mut found = Choice::default();
         for member in walk::members(json, choice) {
             let value = member.value.clone();
             match walk::name_of(json, &member) {
-                b"delta" | b"message" => self.tally.part(|text| weigh(json, value, text)),
-                b"text" => self.tally.part(|text| text.add(text_of(json, value))),
-                b"finish_reason" => {
-                    let reason = json.get(value).and_then(walk::inside).filter(|reason| !reason.is_empty());
-                    if let Some(reason) = reason.and_then(|reason| str::from_utf8(reason).ok()) {
-                        self.finish_reason.get_or_insert_with(|| reason.to_owned());
-                    }
+                b"index" => {
+                    let index = json.get(value).and_then(|index| str::from_utf8(index).ok());
+                    found.index = index.and_then(|index| index.parse().ok()).unwrap_or(0);
                 }
+                b"delta" | b"message" => {
+                    self.tally.part(|text| weigh(json, value.clone(), text));
+                    found.said = Some(value).filter(|value| json.get(value.start) == Some(&b'{'));
+                }
+                b"text" => self.tally.part(|text| text.add(text_of(json, value))),
+                b"finish_reason" => found.reason = Some(value),
                 _ => {}
             }
         }
+        found
     }
 
-    /// Counts a usage; whether it is one.
-    fn usage(&mut self, json: &[u8], value: Range<usize>) -> bool {
-        let Some(text) = json.get(value).filter(|text| text.starts_with(b"{")) else { return false };
-        let Ok(Value::Object(usage)) = serde_json::from_slice(text) else { return false };
+    /// The answer of this index, unless there are too many.
+    fn thread(&mut self, index: usize) -> Option<&mut Thread> {
+        if index >= self.threads.len() && index < MOST_THREADS {
+            self.threads.resize_with(index.saturating_add(1), Thread::default);
+        }
+        self.threads.get_mut(index)
+    }
+
+    /// Counts a usage and writes it in OpenAI's words; whether it is one.
+    fn usage(&mut self, json: &[u8], value: Range<usize>, splice: &mut Splice<'_>) -> bool {
+        let Some(text) = json.get(value.clone()).filter(|text| text.starts_with(b"{")) else { return false };
+        let Ok(Value::Object(mut usage)) = serde_json::from_slice(text) else { return false };
+        if let Some(normal) = usage::normal(&usage) {
+            splice.replace(value, Value::from(normal.clone()).to_string().as_bytes());
+            usage = normal;
+        }
         self.tally.usage(&usage);
         true
+    }
+
+    /// Hands on what was held back, in an event like the last one.
+    fn flush(&mut self, next: &mut dyn FnMut(&SseEvent<'_>)) {
+        let Some(mut event) =
+            self.pending.take().and_then(|last| serde_json::from_slice::<Value>(&last).ok())
+        else {
+            return;
+        };
+        let think = self.terms.think;
+        let left = self.threads.iter_mut().enumerate().filter(|(_, thread)| thread.is_pending());
+        let choices = left.map(|(index, thread)| {
+            let delta = format!("{{{}}}", thread.finish(think));
+            let delta: Value = serde_json::from_str(&delta).unwrap_or_default();
+            json!({"index": index, "delta": delta, "finish_reason": null})
+        });
+        let choices: Vec<_> = choices.collect();
+        if let Some(event) = event.as_object_mut() {
+            event.insert("choices".into(), choices.into());
+            event.shift_remove("usage");
+        }
+        next(&Frame::of(None, event.to_string().as_bytes()).event());
     }
 }
 
 impl Step for Fit {
     fn event(&mut self, event: &SseEvent<'_>, next: &mut dyn FnMut(&SseEvent<'_>)) {
         if event.data == DONE {
+            self.flush(next);
             return next(event);
         }
         let mut splice = Splice::of(event.data);
-        let seen = self.read(event.data, &mut splice);
+        let seen = self.read(event.data, false, &mut splice);
         if seen.choices.is_none() {
             self.tally.event(event.data);
         }
-        if self.terms.hide_usage && seen.usage && seen.choices == Some(0) {
+        let edited = splice.finish();
+        let data = edited.as_deref().unwrap_or(event.data);
+        if seen.choices > Some(0) {
+            self.pending = self.threads.iter().any(Thread::is_pending).then(|| data.to_vec());
+        }
+        let all_silent = seen.silent > 0 && seen.choices == Some(seen.silent) && !seen.usage;
+        if all_silent || self.terms.hide_usage && seen.usage && seen.choices == Some(0) {
             return;
         }
-        match splice.finish() {
-            Some(data) => next(&Frame::with_data(event, &data).event()),
+        match &edited {
+            Some(data) => next(&Frame::with_data(event, data).event()),
             None => next(event),
         }
     }
 
+    fn end(&mut self, next: &mut dyn FnMut(&SseEvent<'_>)) {
+        self.flush(next);
+    }
+
     fn body(&mut self, body: &[u8]) -> Option<Vec<u8>> {
         let mut splice = Splice::of(body);
-        self.read(body, &mut splice);
+        let seen = self.read(body, true, &mut splice);
+        if seen.choices.is_none() && !seen.usage {
+            self.tally.event(body);
+        }
         splice.finish()
     }
 }
@@ -160,3 +266,6 @@ fn weigh(json: &[u8], object: Range<usize>, text: &mut Weight) {
 fn text_of(json: &[u8], value: Range<usize>) -> &[u8] {
     json.get(value).and_then(walk::inside).unwrap_or_default()
 }
+
+/// How many answers of one response are told apart.
+const MOST_THREADS: usize = 128;

@@ -1,5 +1,7 @@
 use proptest::prelude::*;
 
+mod think;
+
 use super::*;
 use crate::meter::Totals;
 
@@ -15,7 +17,7 @@ fn stream(terms: &Terms, chunks: &[&[u8]]) -> (String, Totals) {
 }
 
 fn terms() -> Terms {
-    Terms { model: Some("\"index\"".into()), hide_usage: true }
+    Terms { model: Some("\"index\"".into()), hide_usage: true, think: Think::Keep }
 }
 
 const STREAM: &str = concat!(
@@ -23,7 +25,7 @@ const STREAM: &str = concat!(
     "data: {\"id\":\"1\",\"model\":\"up\",\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n",
     "id: 7\ndata: {\"id\":\"1\", \"model\": \"up\", \"choices\":[{\"delta\":{\"content\":\"a \\\"model\\\"水\"}}],\"usage\":null}\n\n",
     "data: {\"model\":\"up\",\"choices\":[{\"delta\":{},\"finish_reason\":\"length\"}]}\n\n",
-    "data: {\"model\":\"up\",\"choices\":[],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":5}}\n\n",
+    "data: {\"model\":\"up\",\"choices\":[],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":5,\"total_tokens\":12}}\n\n",
     "data: [DONE]\n\n",
 );
 
@@ -58,12 +60,32 @@ fn what_needs_no_change_is_not_written_anew() {
 fn a_whole_answer_has_the_clients_model_and_is_counted() {
     let mut way = Pipeline::new(terms());
     let body = br#"{"id":"1","model":"up","choices":[{"message":{"content":"four","model":"up"},"finish_reason":"stop"}],
-        "usage":{"prompt_tokens":7,"completion_tokens":5}}"#;
+        "usage":{"prompt_tokens":7,"completion_tokens":5,"total_tokens":12}}"#;
     let written = way.body(body).unwrap();
     let expected = String::from_utf8(body.to_vec()).unwrap().replacen("\"up\"", "\"index\"", 1);
     assert_eq!(String::from_utf8(written).unwrap(), expected);
     let totals = way.tally().totals();
     assert_eq!((totals.input, totals.output, way.finish_reason()), (Some(7), Some(5), Some("stop")));
+}
+
+#[test]
+fn an_answer_ends_and_is_counted_in_openais_words() {
+    for (reason, normal) in
+        [("eos_token", "\"stop\""), ("", "null"), ("tool_calls", "\"tool_calls\""), ("odd", "\"odd\"")]
+    {
+        let mut way = Pipeline::new(Terms::default());
+        let event = format!("data: {{\"choices\":[{{\"finish_reason\":\"{reason}\",\"delta\":{{}}}}]}}\n\n");
+        let written = way.feed(event.as_bytes(), true).unwrap_or_else(|| event.clone().into());
+        assert_eq!(String::from_utf8(written).unwrap(), event.replace(&format!("\"{reason}\""), normal));
+        let known = Some(normal.trim_matches('"')).filter(|_| !reason.is_empty());
+        assert_eq!(way.finish_reason(), known, "{reason}");
+    }
+    let mut way = Pipeline::new(Terms::default());
+    let body =
+        br#"{"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":5,"prompt_cache_hit_tokens":4}}"#;
+    let told = br#""total_tokens":12,"prompt_tokens_details":{"cached_tokens":4}}}"#;
+    assert!(way.body(body).unwrap().ends_with(told));
+    assert_eq!(way.tally().totals().cached_input, 4);
 }
 
 #[test]
