@@ -12,6 +12,7 @@
 //! between `file` and `xds` is pure; a configuration that any step refuses is never served.
 
 pub mod admin;
+mod authorities;
 pub mod bootstrap;
 pub mod cli;
 pub mod client;
@@ -23,6 +24,7 @@ pub mod file;
 #[cfg(test)]
 mod folder;
 pub mod history;
+pub mod hub;
 pub mod key_table;
 pub mod keys;
 pub mod ledger;

@@ -1,6 +1,6 @@
 //! The little of an HTTP client that registries need.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Empty, Limited};
@@ -10,16 +10,14 @@ use hyper_util::{
     client::legacy::{Client as Pool, connect::HttpConnector},
     rt::TokioExecutor,
 };
-use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::ring,
-    pki_types::{CertificateDer, pem::PemObject},
-};
 use serde::de::DeserializeOwned;
 use tokio::time;
 
 use super::ResolveError;
-use crate::model::{BaseUrl, Server};
+use crate::{
+    authorities,
+    model::{BaseUrl, Server},
+};
 
 /// A client of one registry.
 #[derive(Debug)]
@@ -42,21 +40,12 @@ impl Client {
     /// A client of this registry.
     pub(super) fn new(server: &Server) -> Result<Self, ResolveError> {
         let base = &server.url;
-        let mut roots = RootCertStore::empty();
-        if base.as_str().starts_with("https:") {
-            let file = server.ca.as_deref().unwrap_or(Path::new(SYSTEM_CA));
-            let refused =
-                |problem: String| ResolveError::Authorities(format!("{}: {problem}", file.display()));
-            let found = CertificateDer::pem_file_iter(file).map_err(|error| refused(error.to_string()))?;
-            roots.add_parsable_certificates(found.filter_map(Result::ok));
-            if roots.is_empty() {
-                return Err(refused("it has none".into()));
-            }
-        }
-        let tls = ClientConfig::builder_with_provider(ring::default_provider().into());
-        let tls = tls.with_safe_default_protocol_versions();
-        let tls = tls.map_err(|error| ResolveError::Authorities(error.to_string()))?;
-        let tls = tls.with_root_certificates(roots).with_no_client_auth();
+        let tls = if base.as_str().starts_with("https:") {
+            authorities::client(server.ca.as_deref())
+                .map_err(|error| ResolveError::Authorities(error.to_string()))?
+        } else {
+            authorities::nobody()
+        };
         let connector =
             HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
         Ok(Self {
@@ -107,6 +96,3 @@ impl Answer {
 
 /// The largest answer that is read.
 const LARGEST: usize = 16 * 1024 * 1024;
-
-/// The certificate authorities of a Debian system.
-const SYSTEM_CA: &str = "/etc/ssl/certs/ca-certificates.crt";

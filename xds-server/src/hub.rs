@@ -1,0 +1,268 @@
+//! The long-lived streams of MCP, which a filter cannot hold: the HTTP+SSE transport of 2024-11-05, the GET stream of
+//! the revisions after it, and `subscriptions/listen` of 2026-07-28.
+//!
+//! Of the old transport it is an adapter: each message goes back through the gateway as a POST to the Streamable HTTP
+//! endpoint, with the credential that came with it, so every call passes auth, quotas and the access log once. Envoy
+//! sends it what belongs here, under [`PREFIX`].
+
+mod event;
+mod gateway;
+mod listen;
+mod relay;
+mod sessions;
+
+use std::{convert::Infallible, path::Path, pin::pin, sync::Arc, time::Duration};
+
+use axum::{
+    Json, Router,
+    body::{Body, Bytes},
+    extract::{self, DefaultBodyLimit, Query, Request, State},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    middleware::map_request,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::{
+    sync::{mpsc, watch},
+    time,
+};
+use tokio_stream::{StreamExt, wrappers::ReceiverStream};
+
+pub use gateway::{Address, InvalidAddress};
+pub use listen::{Changes, List, Lists};
+
+pub use crate::authorities::AuthoritiesError;
+use gateway::Gateway;
+use sessions::{Caller, Refused, Sessions};
+
+/// Holds the streams of MCP's clients.
+#[derive(Debug)]
+pub struct Hub {
+    sessions: Arc<Sessions>,
+    gateway: Gateway,
+    lists: watch::Receiver<Arc<Lists>>,
+    lifetime: Duration,
+}
+
+/// How much the hub takes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How many streams there may be.
+    pub streams: usize,
+    /// How many one credential may have at a host.
+    pub streams_of_caller: usize,
+    /// How long a stream may last; its client then opens another.
+    pub lifetime: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { streams: 10_000, streams_of_caller: 32, lifetime: Duration::from_secs(3600) }
+    }
+}
+
+impl Hub {
+    /// A hub whose messages go to the gateway at `address`, and which tells of changes of the lists.
+    pub fn new(
+        address: Address,
+        ca: Option<&Path>,
+        lists: watch::Receiver<Arc<Lists>>,
+        limits: Limits,
+    ) -> Result<Self, AuthoritiesError> {
+        Ok(Self {
+            sessions: Arc::new(Sessions::new(limits.streams, limits.streams_of_caller)),
+            gateway: Gateway::at(address, ca)?,
+            lists,
+            lifetime: limits.lifetime,
+        })
+    }
+}
+
+/// What Envoy sends to the hub: `/mcp-hub` and the path that the client asked for.
+pub fn router(hub: Arc<Hub>) -> Router {
+    Router::new()
+        .route(&format!("{PREFIX}/{{*path}}"), get(open).post(post))
+        .layer(DefaultBodyLimit::max(LARGEST_MESSAGE))
+        .layer(map_request(with_host))
+        .with_state(hub)
+}
+
+/// HTTP/2 names the host in `:authority`, where HTTP/1.1 has a header field for it.
+async fn with_host(mut request: Request) -> Request {
+    let host = request.uri().authority().and_then(|host| HeaderValue::try_from(host.as_str()).ok());
+    if let Some(host) = host {
+        request.headers_mut().insert(header::HOST, host);
+    }
+    request
+}
+
+/// A stream: of the old transport at `…/sse`, and otherwise the one for what the server says unasked.
+async fn open(
+    State(hub): State<Arc<Hub>>,
+    extract::Path(path): extract::Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    let (base, transport) = match path.strip_suffix("/sse") {
+        Some(base) => (base, Transport::Sse),
+        None => (path.as_str(), Transport::Streamable),
+    };
+    let base = endpoint(base);
+    let opened = match hub.sessions.open(Caller::of(&headers), &base) {
+        Ok(opened) => opened,
+        Err(Refused) => return too_many(),
+    };
+    if transport == Transport::Sse {
+        let at = format!("{base}/message?session_id={}", opened.id);
+        // There is room, as nothing was sent before.
+        drop(opened.events.try_send(event::event("endpoint", at.as_bytes())));
+    }
+    let changes = Changes::since_now(&hub.lists, &base);
+    tokio::spawn(keep(Arc::clone(&hub), opened.id, opened.events, changes, listen::Filter::ALL, None));
+    stream(opened.received)
+}
+
+/// A message of the old transport, or a request to listen.
+async fn post(
+    State(hub): State<Arc<Hub>>,
+    extract::Path(path): extract::Path<String>,
+    Query(to): Query<To>,
+    headers: HeaderMap,
+    message: Bytes,
+) -> Response {
+    let Some(base) = path.strip_suffix("/message") else {
+        return if path.ends_with("/sse") {
+            method_not_allowed()
+        } else {
+            listen(&hub, &path, &headers, &message)
+        };
+    };
+    let Ok(asked) = relay::Message::parse(message) else {
+        return (
+            StatusCode::BAD_REQUEST,
+            Json(event::error(None, event::PARSE_ERROR, "the body is no JSON-RPC message")),
+        )
+            .into_response();
+    };
+    let base = endpoint(base);
+    // Whether a session is somebody else's is nobody's business.
+    let Some(session) = hub.sessions.find(&to.session_id, &Caller::of(&headers), &base) else {
+        return (StatusCode::NOT_FOUND, Json(event::error(None, 404, "no such session"))).into_response();
+    };
+    let Ok(turn) = Arc::clone(&session.turns).try_acquire_owned() else { return too_many() };
+    let gateway = hub.gateway.clone();
+    let relayed = async move {
+        relay::relay(&gateway, &base, &headers, asked, &session).await;
+        drop(turn);
+    };
+    hub.sessions.spawn(&to.session_id, relayed);
+    StatusCode::ACCEPTED.into_response()
+}
+
+/// `subscriptions/listen`: tells of the changes that were asked for, on the stream that answers the request.
+fn listen(hub: &Arc<Hub>, path: &str, headers: &HeaderMap, message: &[u8]) -> Response {
+    let base = endpoint(path);
+    let Some((id, filter)) = listen::asked(message) else {
+        return (
+            StatusCode::BAD_REQUEST,
+            Json(event::error(None, event::INVALID_REQUEST, "no request to listen")),
+        )
+            .into_response();
+    };
+    let opened = match hub.sessions.open(Caller::of(headers), &base) {
+        Ok(opened) => opened,
+        Err(Refused) => return too_many(),
+    };
+    let changes = Changes::since_now(&hub.lists, &base);
+    drop(opened.events.try_send(event::message(&listen::acknowledged(&id, filter))));
+    tokio::spawn(keep(Arc::clone(hub), opened.id, opened.events, changes, filter, Some(id)));
+    stream(opened.received)
+}
+
+/// Keeps a stream until its client is gone or its time is over: comments show that it lives, and changes are told.
+async fn keep(
+    hub: Arc<Hub>,
+    id: String,
+    events: mpsc::Sender<Bytes>,
+    mut changes: Changes,
+    filter: listen::Filter,
+    subscription: Option<Value>,
+) {
+    let mut over = pin!(time::sleep(hub.lifetime));
+    let mut beats = time::interval(BEAT);
+    beats.reset();
+    loop {
+        let told = tokio::select! {
+            () = events.closed() => break,
+            () = &mut over => {
+                if let Some(id) = &subscription {
+                    drop(events.try_send(event::message(&listen::ended(id))));
+                }
+                break;
+            }
+            _ = beats.tick() => vec![Bytes::from_static(b":\n\n")],
+            changed = changes.next() => {
+                let told = changed.iter().filter(|list| filter.has(**list));
+                told.map(|list| event::message(&listen::changed(*list, subscription.as_ref()))).collect()
+            }
+        };
+        // A client that does not read has no use for the stream.
+        if told.into_iter().any(|event| events.try_send(event).is_err()) {
+            break;
+        }
+    }
+    hub.sessions.close(&id);
+}
+
+fn stream(events: mpsc::Receiver<Bytes>) -> Response {
+    let body = Body::from_stream(ReceiverStream::new(events).map(Ok::<_, Infallible>));
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}
+
+/// The endpoint of a server, as clients write it, from the rest of a path: `logging-mcp/mcp` is `/logging-mcp`.
+fn endpoint(path: &str) -> String {
+    let path = path.trim_end_matches('/');
+    format!("/{}", path.strip_suffix("/mcp").unwrap_or(path))
+}
+
+fn too_many() -> Response {
+    (
+        StatusCode::TOO_MANY_REQUESTS,
+        [(header::RETRY_AFTER, "5")],
+        Json(json!({"error": "too many streams or messages"})),
+    )
+        .into_response()
+}
+
+fn method_not_allowed() -> Response {
+    let allow = [(header::ALLOW, Method::GET.as_str())];
+    (StatusCode::METHOD_NOT_ALLOWED, allow, Json(json!({"error": "a stream is opened with GET"})))
+        .into_response()
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Transport {
+    Sse,
+    Streamable,
+}
+
+#[derive(Deserialize)]
+struct To {
+    #[serde(default)]
+    session_id: String,
+}
+
+/// Before the path that the client asked for.
+pub const PREFIX: &str = "/mcp-hub";
+
+/// How often a silent stream shows that it lives.
+const BEAT: Duration = Duration::from_secs(15);
+
+/// The longest message of a client, in bytes.
+const LARGEST_MESSAGE: usize = 1024 * 1024;

@@ -1,0 +1,200 @@
+//! The streams that are open, and whose they are.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use axum::{
+    body::Bytes,
+    http::{HeaderMap, header},
+};
+use sha2::{Digest, Sha256};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task::JoinSet,
+};
+
+use crate::keys;
+
+/// All open streams.
+#[derive(Debug)]
+pub(super) struct Sessions {
+    open: Mutex<BTreeMap<String, Entry>>,
+    streams: usize,
+    streams_of_caller: usize,
+}
+
+/// A stream that has just been opened.
+#[derive(Debug)]
+pub(super) struct Opened {
+    /// Its id, which nobody can guess.
+    pub(super) id: String,
+    /// Writes on it.
+    pub(super) events: mpsc::Sender<Bytes>,
+    /// What was written.
+    pub(super) received: mpsc::Receiver<Bytes>,
+}
+
+/// An open stream, as its messages see it.
+#[derive(Debug)]
+pub(super) struct Session {
+    /// Writes on the stream.
+    pub(super) events: mpsc::Sender<Bytes>,
+    /// How many messages may be under way.
+    pub(super) turns: Arc<Semaphore>,
+    /// What the server behind it has said at its beginning.
+    pub(super) agreed: Mutex<Agreed>,
+}
+
+/// What a client's `initialize` has led to.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Agreed {
+    /// `Mcp-Session-Id`, if the server has given one.
+    pub(super) session: Option<String>,
+    /// The revision of the protocol.
+    pub(super) version: Option<String>,
+}
+
+/// Who has opened a stream: a hash of the credential and the host. The same one may write on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Caller([u8; 32]);
+
+/// There are too many streams.
+#[derive(Debug)]
+pub(super) struct Refused;
+
+#[derive(Debug)]
+struct Entry {
+    caller: Caller,
+    endpoint: String,
+    session: Arc<Session>,
+    /// Messages under way, which end with the stream.
+    relayed: JoinSet<()>,
+}
+
+impl Caller {
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let mut hash = Sha256::new();
+        for name in [header::HOST.as_str()].iter().chain(&CREDENTIALS) {
+            let value = headers.get(*name).map(|value| value.as_bytes()).unwrap_or_default();
+            hash.update(value.len().to_le_bytes());
+            hash.update(value);
+        }
+        Self(hash.finalize().into())
+    }
+}
+
+impl Sessions {
+    pub(super) fn new(streams: usize, streams_of_caller: usize) -> Self {
+        Self { open: Mutex::default(), streams, streams_of_caller }
+    }
+
+    /// Opens a stream at an endpoint.
+    pub(super) fn open(&self, caller: Caller, endpoint: &str) -> Result<Opened, Refused> {
+        let id = keys::random("").map_err(|_| Refused)?;
+        let mut open = self.locked();
+        let own = open.values().filter(|entry| entry.caller == caller).count();
+        if open.len() >= self.streams || own >= self.streams_of_caller {
+            return Err(Refused);
+        }
+        let (events, received) = mpsc::channel(BACKLOG);
+        let session = Session {
+            events: events.clone(),
+            turns: Arc::new(Semaphore::new(TURNS)),
+            agreed: Mutex::default(),
+        };
+        let entry =
+            Entry { caller, endpoint: endpoint.into(), session: Arc::new(session), relayed: JoinSet::new() };
+        open.insert(id.clone(), entry);
+        Ok(Opened { id, events, received })
+    }
+
+    /// The stream with that id, if this caller has opened it at this endpoint.
+    pub(super) fn find(&self, id: &str, caller: &Caller, endpoint: &str) -> Option<Arc<Session>> {
+        let open = self.locked();
+        let entry = open.get(id).filter(|entry| entry.caller == *caller && entry.endpoint == endpoint);
+        entry.map(|entry| Arc::clone(&entry.session))
+    }
+
+    /// Does something for a stream; it is given up when the stream ends.
+    pub(super) fn spawn(&self, id: &str, work: impl Future<Output = ()> + Send + 'static) {
+        if let Some(entry) = self.locked().get_mut(id) {
+            while entry.relayed.try_join_next().is_some() {}
+            entry.relayed.spawn(work);
+        }
+    }
+
+    /// Ends a stream.
+    pub(super) fn close(&self, id: &str) {
+        self.locked().remove(id);
+    }
+
+    fn locked(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Session {
+    pub(super) fn agreed(&self) -> Agreed {
+        self.agreed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn agree(&self, agreed: Agreed) {
+        *self.agreed.lock().unwrap_or_else(PoisonError::into_inner) = agreed;
+    }
+}
+
+/// Where callers put their credentials.
+pub(super) const CREDENTIALS: [&str; 3] = ["authorization", "x-api-key", "api-key"];
+
+/// How many events may wait for a client to read them.
+const BACKLOG: usize = 64;
+/// How many messages of one stream may be under way.
+const TURNS: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    fn caller(credential: &'static str) -> Caller {
+        let mut headers = HeaderMap::new();
+        headers.insert("authorization", HeaderValue::from_static(credential));
+        Caller::of(&headers)
+    }
+
+    #[test]
+    fn only_who_opened_a_stream_finds_it() {
+        let sessions = Sessions::new(10, 10);
+        let opened = sessions.open(caller("Bearer a"), "/logs").unwrap();
+        assert!(sessions.find(&opened.id, &caller("Bearer a"), "/logs").is_some());
+        assert!(sessions.find(&opened.id, &caller("Bearer b"), "/logs").is_none());
+        assert!(sessions.find(&opened.id, &caller("Bearer a"), "/other").is_none());
+        assert!(sessions.find("", &caller("Bearer a"), "/logs").is_none());
+        sessions.close(&opened.id);
+        assert!(sessions.find(&opened.id, &caller("Bearer a"), "/logs").is_none());
+    }
+
+    #[test]
+    fn streams_are_bounded_for_a_caller_and_in_all() {
+        let sessions = Sessions::new(3, 2);
+        let first = sessions.open(caller("a"), "/logs").unwrap();
+        let _second = sessions.open(caller("a"), "/logs").unwrap();
+        assert!(sessions.open(caller("a"), "/logs").is_err());
+        let _third = sessions.open(caller("b"), "/logs").unwrap();
+        assert!(sessions.open(caller("c"), "/logs").is_err());
+        sessions.close(&first.id);
+        assert!(sessions.open(caller("c"), "/logs").is_ok());
+    }
+
+    #[test]
+    fn a_credential_in_another_header_is_another_caller() {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-api-key", HeaderValue::from_static("a"));
+        let mut other = HeaderMap::new();
+        other.insert("api-key", HeaderValue::from_static("a"));
+        assert_ne!(Caller::of(&headers), Caller::of(&other));
+    }
+}
