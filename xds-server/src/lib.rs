@@ -33,6 +33,7 @@ pub mod lookup;
 pub mod model;
 pub mod modules;
 pub mod object;
+pub mod openapi_tools;
 pub mod registry;
 pub mod schema;
 pub mod secret;
