@@ -30,6 +30,7 @@ pub mod keys;
 pub mod ledger;
 pub mod load;
 pub mod lookup;
+pub mod marketplace;
 pub mod model;
 pub mod modules;
 pub mod object;
