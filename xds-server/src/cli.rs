@@ -1,5 +1,6 @@
 //! The command line.
 
+mod mcp;
 mod remote;
 
 use std::{
@@ -56,6 +57,9 @@ enum Command {
     /// Show what is served, and to whom
     #[command(after_help = STATUS_EXIT)]
     Status(remote::Status),
+    /// Make and try MCP servers
+    #[command(subcommand)]
+    Mcp(mcp::Mcp),
     /// Print the JSON Schema of the configuration file, for editors
     Schema,
     /// Print the completions of a shell
@@ -169,6 +173,7 @@ impl Cli {
             Command::Diff(options) => return options.diff(out),
             Command::Export(options) => return options.run(out),
             Command::Status(options) => return options.run(out),
+            Command::Mcp(command) => return command.run(out),
             Command::Schema => writeln!(out, "{:#}", schema::of_file())?,
             Command::Completions { shell } => {
                 clap_complete::generate(shell, &mut Self::command(), "weir", out);

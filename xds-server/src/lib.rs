@@ -31,6 +31,7 @@ pub mod ledger;
 pub mod load;
 pub mod lookup;
 pub mod marketplace;
+pub mod mcp_client;
 pub mod model;
 pub mod modules;
 pub mod object;
