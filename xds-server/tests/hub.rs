@@ -66,6 +66,7 @@ impl Case {
             .method(method)
             .uri(format!("http://{}/mcp-hub{path}", self.at))
             .header("authorization", format!("Bearer {key}"))
+            .header("x-weir-key-id", key)
             .header("cookie", "private=1")
             .body(Full::new(body.to_owned().into()))
             .unwrap();

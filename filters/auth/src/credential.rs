@@ -17,14 +17,16 @@ pub(crate) fn presented(head: &Head<'_>) -> Option<KeyHash> {
     Some(KeyHash::from_bytes(Sha256::digest(secret).into()))
 }
 
-/// The names of the header fields that must not reach another filter or an upstream.
-pub(crate) fn private_fields(head: &Head<'_>) -> Vec<String> {
+/// The names of the header fields that must not reach another filter or an upstream; of a message that is relayed, the
+/// credential may.
+pub(crate) fn private_fields(head: &Head<'_>, is_relayed: bool) -> Vec<String> {
     let mut names: Vec<String> = head
         .fields()
         .filter_map(|(name, _)| str::from_utf8(name).ok())
         .filter(|name| {
             let ours = name.starts_with(HEADER_PREFIX) && *name != PROVIDER_HEADER;
-            CREDENTIALS.contains(name) || ours || STEERING_HEADERS.contains(name)
+            let is_credential = !is_relayed && CREDENTIALS.contains(name);
+            is_credential || ours || STEERING_HEADERS.contains(name)
         })
         .map(str::to_owned)
         .collect();
@@ -85,6 +87,6 @@ mod tests {
         ];
         let private =
             ["authorization", "x-envoy-max-retries", "x-gateway-destination-endpoint", "x-weir-route"];
-        assert_eq!(private_fields(&Head::new(&fields, true)), private);
+        assert_eq!(private_fields(&Head::new(&fields, true), false), private);
     }
 }

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use weir_core::{Answer, CallError, CallId, ConfigError, Cx, Filter, Metric, StreamId};
 use weir_schema::auth::{Config, ModelCheck};
+use weir_schema::mcp::{Mount, Place};
 
 use crate::directory::Directory;
 use crate::hosts::Hosts;
@@ -18,6 +19,7 @@ pub struct Auth {
     pub(crate) lookups: Option<Lookups>,
     pub(crate) model_check: ModelCheck,
     pub(crate) held_body_bytes: u64,
+    pub(crate) relayed: Vec<Mount>,
 }
 
 impl Filter for Auth {
@@ -43,6 +45,7 @@ impl Filter for Auth {
             lookups: config.lookup.map(Lookups::of).transpose()?,
             model_check: config.model_check,
             held_body_bytes: config.held_body_bytes.get().into(),
+            relayed: config.relayed,
         })
     }
 
@@ -54,6 +57,15 @@ impl Filter for Auth {
         if let Some(lookups) = &self.lookups {
             lookups.on_call_done(cx, call, outcome);
         }
+    }
+}
+
+impl Auth {
+    /// Whether what is sent to `path` comes back here by way of the hub.
+    pub(crate) fn is_relayed(&self, path: Option<&str>) -> bool {
+        let Some(path) = path.filter(|_| !self.relayed.is_empty()) else { return false };
+        let path = path.split_once('?').map_or(path, |(path, _)| path);
+        self.relayed.iter().any(|mount| mount.find(path) == Some(Place::Message))
     }
 }
 

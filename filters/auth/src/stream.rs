@@ -157,7 +157,7 @@ impl Stream for AuthStream {
         let Some(hash) = credential::presented(head) else {
             return refuse(cx, MISSING_KEY, reply::missing_key());
         };
-        let private_fields = credential::private_fields(head);
+        let private_fields = credential::private_fields(head, filter.is_relayed(head.text(":path")));
         let checked_here = filter.model_check == ModelCheck::Here && !head.is_end();
         let arrival = Arrival { domain, private_fields, body: checked_here.then(|| Body::of(head)) };
         let found = match (filter.directory.find(&hash), &filter.lookups) {

@@ -14,7 +14,7 @@ use weir_wire::{SseFrame, SseFramer};
 use super::{
     event,
     gateway::Gateway,
-    sessions::{Agreed, CREDENTIALS, Session},
+    sessions::{Agreed, Session},
 };
 
 /// A JSON-RPC message, or a batch of them.
@@ -165,6 +165,9 @@ fn forwarded(headers: &HeaderMap, agreed: &Agreed) -> HeaderMap {
     }
     sent
 }
+
+/// Where callers put their credentials.
+const CREDENTIALS: [&str; 3] = ["authorization", "x-api-key", "api-key"];
 
 /// Header fields that follow a request through systems (W3C Trace Context, Baggage).
 const TRACE: [&str; 3] = ["traceparent", "tracestate", "baggage"];

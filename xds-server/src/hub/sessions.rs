@@ -5,11 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use axum::{
-    body::Bytes,
-    http::{HeaderMap, header},
-};
-use sha2::{Digest, Sha256};
+use axum::{body::Bytes, http::HeaderMap};
 use tokio::{
     sync::{Semaphore, mpsc},
     task::JoinSet,
@@ -56,9 +52,9 @@ pub(super) struct Agreed {
     pub(super) version: Option<String>,
 }
 
-/// Who has opened a stream: a hash of the credential and the host. The same one may write on it.
+/// Who has opened a stream, as Envoy says it: the tenant and the key. The same one may write on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Caller([u8; 32]);
+pub(super) struct Caller([Vec<u8>; 2]);
 
 /// There are too many streams.
 #[derive(Debug)]
@@ -75,13 +71,8 @@ struct Entry {
 
 impl Caller {
     pub(super) fn of(headers: &HeaderMap) -> Self {
-        let mut hash = Sha256::new();
-        for name in [header::HOST.as_str()].iter().chain(&CREDENTIALS) {
-            let value = headers.get(*name).map(|value| value.as_bytes()).unwrap_or_default();
-            hash.update(value.len().to_le_bytes());
-            hash.update(value);
-        }
-        Self(hash.finalize().into())
+        let said = |name: &str| headers.get(name).map(|value| value.as_bytes().to_vec()).unwrap_or_default();
+        Self([said(DOMAIN_HEADER), said(KEY_HEADER)])
     }
 }
 
@@ -145,8 +136,10 @@ impl Session {
     }
 }
 
-/// Where callers put their credentials.
-pub(super) const CREDENTIALS: [&str; 3] = ["authorization", "x-api-key", "api-key"];
+/// Where Envoy says of which tenant a caller is; a client cannot.
+pub(crate) const DOMAIN_HEADER: &str = "x-weir-domain";
+/// Where Envoy says with which key a caller has come; a client cannot.
+pub(crate) const KEY_HEADER: &str = "x-weir-key-id";
 
 /// How many events may wait for a client to read them.
 const BACKLOG: usize = 64;
@@ -159,22 +152,22 @@ mod tests {
 
     use super::*;
 
-    fn caller(credential: &'static str) -> Caller {
+    fn caller(key: &'static str) -> Caller {
         let mut headers = HeaderMap::new();
-        headers.insert("authorization", HeaderValue::from_static(credential));
+        headers.insert(KEY_HEADER, HeaderValue::from_static(key));
         Caller::of(&headers)
     }
 
     #[test]
     fn only_who_opened_a_stream_finds_it() {
         let sessions = Sessions::new(10, 10);
-        let opened = sessions.open(caller("Bearer a"), "/logs").unwrap();
-        assert!(sessions.find(&opened.id, &caller("Bearer a"), "/logs").is_some());
-        assert!(sessions.find(&opened.id, &caller("Bearer b"), "/logs").is_none());
-        assert!(sessions.find(&opened.id, &caller("Bearer a"), "/other").is_none());
-        assert!(sessions.find("", &caller("Bearer a"), "/logs").is_none());
+        let opened = sessions.open(caller("a"), "/logs").unwrap();
+        assert!(sessions.find(&opened.id, &caller("a"), "/logs").is_some());
+        assert!(sessions.find(&opened.id, &caller("b"), "/logs").is_none());
+        assert!(sessions.find(&opened.id, &caller("a"), "/other").is_none());
+        assert!(sessions.find("", &caller("a"), "/logs").is_none());
         sessions.close(&opened.id);
-        assert!(sessions.find(&opened.id, &caller("Bearer a"), "/logs").is_none());
+        assert!(sessions.find(&opened.id, &caller("a"), "/logs").is_none());
     }
 
     #[test]
@@ -187,14 +180,5 @@ mod tests {
         assert!(sessions.open(caller("c"), "/logs").is_err());
         sessions.close(&first.id);
         assert!(sessions.open(caller("c"), "/logs").is_ok());
-    }
-
-    #[test]
-    fn a_credential_in_another_header_is_another_caller() {
-        let mut headers = HeaderMap::new();
-        headers.insert("x-api-key", HeaderValue::from_static("a"));
-        let mut other = HeaderMap::new();
-        other.insert("api-key", HeaderValue::from_static("a"));
-        assert_ne!(Caller::of(&headers), Caller::of(&other));
     }
 }

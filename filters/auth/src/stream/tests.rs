@@ -1,6 +1,6 @@
 use sha2::{Digest, Sha256};
 use weir_core::testing::Bench;
-use weir_core::{Answer, Call, CallError, CallId, Effect, Filter, UnixTime};
+use weir_core::{Answer, Call, CallError, CallId, Effect, Filter, Side, UnixTime};
 use weir_schema::KeyHash;
 
 use super::*;
@@ -65,8 +65,8 @@ fn a_known_key_says_who_is_calling_and_goes_no_further() {
             Bench::default().run(|cx| stream.on_request_head(cx, &Head::new(&fields, false)));
         assert_eq!(flow, Flow::Continue);
         let expected = [
-            Effect::RemoveHeader(weir_core::Side::Request, "authorization".into()),
-            Effect::RemoveHeader(weir_core::Side::Request, "x-weir-route".into()),
+            Effect::RemoveHeader(Side::Request, "authorization".into()),
+            Effect::RemoveHeader(Side::Request, "x-weir-route".into()),
             Effect::Publish(state::CONSUMER, "team".into()),
             Effect::Publish(state::KEY_ID, "all".into()),
             Effect::Publish(state::DOMAIN, "video".into()),
@@ -331,5 +331,27 @@ fn a_configuration_that_contradicts_itself_is_refused() {
     ] {
         let error = Auth::new(serde_json::from_str(&config).unwrap()).unwrap_err();
         assert_eq!(error.field, field);
+    }
+}
+
+#[test]
+fn the_credential_of_a_message_that_comes_back_goes_on_and_nowhere_else() {
+    let filter = filter(r#", "relayed": ["/logs/*"]"#);
+    let bench = Bench::default();
+    let goes_on = |path: &str| {
+        let fields = [(":path", path), ("authorization", "Bearer wk-all"), ("x-weir-forged", "1")];
+        let mut stream = filter.stream(StreamId(1));
+        let (flow, effects) = bench.run(|cx| stream.on_request_head(cx, &Head::new(&fields, true)));
+        assert_eq!(flow, Flow::Continue);
+        let removed =
+            |name: &str| effects.contains(&Effect::RemoveHeader(Side::Request, name.to_owned().into()));
+        assert!(removed("x-weir-forged"));
+        !removed("authorization")
+    };
+    assert!(goes_on("/logs/message?session_id=1"));
+    for path in
+        ["/logs", "/logs/sse", "/logs/mcp", "/logs/message/more", "/other/message", "/v1/chat/completions"]
+    {
+        assert!(!goes_on(path), "{path}");
     }
 }

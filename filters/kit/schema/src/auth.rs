@@ -4,6 +4,7 @@ use core::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
+use crate::mcp::Mount;
 use crate::{HostPattern, KeyHash, ModelPattern, Name, Timestamp};
 
 /// Configuration of the `auth` filter.
@@ -28,6 +29,10 @@ pub struct Config {
     /// known. Keep it at or below the route's `request_body_buffer_limit`. Default 1 MiB.
     #[serde(default = "default_held_body_bytes")]
     pub held_body_bytes: NonZeroU32,
+    /// MCP servers whose messages of the revision 2024-11-05, at their `…/message`, go through a hub that sends each
+    /// of them back to this gateway: there alone the credential goes on. Nothing but the hub may be routed to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub relayed: Vec<Mount>,
 }
 
 /// A tenant: the hosts on which its keys work.
