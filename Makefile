@@ -13,7 +13,7 @@ export CARGO_TARGET_WASM32_WASIP1_RUNNER := node --no-warnings $(CURDIR)/tests/w
 PYTHON  := $(CURDIR)/.env/python/bin/python
 MODULE  := wasm32-unknown-unknown
 CRATES  := $(FILTERS:%=-p weir-%)
-KIT     := -p weir-core -p weir-host -p weir-schema -p weir-wire
+KIT     := -p weir-core -p weir-host -p weir-schema -p weir-template -p weir-wire
 say      = @printf '\n\033[1m== %s\033[0m\n' '$(1)'
 
 .DEFAULT_GOAL := help
@@ -101,7 +101,7 @@ bench: setup wasm wasm-counted ## Measures the filters beside bare Envoy, in one
 	SIM_BIN=$(CARGO_TARGET_DIR)/release/sim-upstream $(PYTHON) tests/bench/bench.py
 
 fuzz: ## Fuzzes each target for a minute (needs a nightly toolchain and cargo-fuzz)
-	@for target in scan sse; do \
+	@for target in scan sse template; do \
 		cargo +nightly fuzz run --fuzz-dir tests/fuzz $$target tests/fuzz/corpus/$$target tests/fuzz/seeds/$$target \
 			-- -max_total_time=60 || exit 1; \
 	done

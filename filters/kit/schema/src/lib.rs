@@ -6,6 +6,7 @@
 mod amount;
 mod host;
 mod names;
+mod template;
 mod time;
 mod zone;
 
@@ -20,6 +21,7 @@ pub mod state;
 pub use amount::{Amount, InvalidAmount};
 pub use host::{Host, HostPattern, InvalidHost};
 pub use names::{InvalidName, KeyHash, ModelName, ModelPattern, Name};
+pub use template::TemplateEngine;
 pub use time::{InvalidTimestamp, Timestamp};
 pub use zone::{InvalidZone, Zone};
 
