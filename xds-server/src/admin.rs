@@ -21,7 +21,6 @@ use crate::{
     registry::Registry,
     schema,
     status::{Config, Report, Status},
-    store::Tokens,
 };
 
 use error::ApiError;
@@ -34,8 +33,6 @@ pub struct Admin {
     pub status: Arc<Status>,
     /// The configuration.
     pub registry: Arc<Registry>,
-    /// Who may see and change it, by the hash of the token. None: nobody, as there is no store.
-    pub tokens: Option<Tokens>,
 }
 
 /// Health, status, snapshots, the objects, and the document that describes them.

@@ -20,7 +20,9 @@ use crate::{
     modules::Modules,
     schema,
     secret::Secret,
-    serve, telemetry,
+    serve,
+    store::location::Location,
+    telemetry,
 };
 
 /// The control plane of Weir: reads one file and serves it to Envoy.
@@ -93,9 +95,14 @@ struct Serve {
     /// Where /healthz, /readyz, /v1/status and the API are served
     #[arg(long, value_name = "ADDRESS", env = "WEIR_ADMIN", default_value = "127.0.0.1:18001")]
     admin: SocketAddr,
-    /// The database of what the API makes; without it the file is all there is
-    #[arg(long, value_name = "PATH", env = "WEIR_STORE")]
-    store: Option<PathBuf>,
+    /// Where what the API makes is kept: a file, or postgres://USER:PASSWORD@HOST/DATABASE, which is better given in the
+    /// environment; without it the configuration file is all there is
+    #[arg(long, value_name = "PATH|URL", env = "WEIR_STORE", hide_env_values = true)]
+    store: Option<String>,
+    /// Where the API's first token is written; by default beside the store's file, or as weir.admin-token beside the
+    /// configuration file
+    #[arg(long, value_name = "FILE", env = "WEIR_ADMIN_TOKEN_FILE")]
+    admin_token_file: Option<PathBuf>,
     /// How the log is written
     #[arg(long, value_enum, env = "WEIR_LOG_FORMAT", default_value = "text")]
     log_format: telemetry::LogFormat,
@@ -200,9 +207,17 @@ impl Cli {
 impl Serve {
     fn run(self) -> Result<(), Failure> {
         telemetry::start(self.log_format, &self.log)?;
-        let Self { config, modules, xds, admin, store, .. } = self;
+        let Self { config, modules, xds, admin, store, admin_token_file: token_file, .. } = self;
+        let store = store.as_deref().map(Location::parse).transpose()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        Ok(runtime.block_on(serve::serve(serve::Options { config, modules, xds, admin, store }))?)
+        Ok(runtime.block_on(serve::serve(serve::Options {
+            config,
+            modules,
+            xds,
+            admin,
+            store,
+            token_file,
+        }))?)
     }
 }
 

@@ -4,6 +4,7 @@ mod apply;
 mod page;
 mod refusal;
 mod rotation;
+mod sharing;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::Notify;
 use tracing::{debug, error, info};
+use weir_schema::KeyHash;
 
 use crate::{
     discovery::Wanted,
@@ -25,7 +27,7 @@ use crate::{
     object::{Object, ObjectId, ObjectKind},
     snapshot::Version,
     status::Status,
-    store::{Change, Contents, Store, StoreError, Stored},
+    store::{Change, Contents, Role, Store, StoreError, Stored},
 };
 
 pub use apply::{Applied, Outcome};
@@ -35,19 +37,41 @@ pub use refusal::Refusal;
 /// The configuration. Each change of it is checked whole, saved, and then published.
 #[derive(Debug)]
 pub struct Registry {
+    /// Locked before the state is: while the store is only asked whether it has changed, the state is free.
+    store: Option<Mutex<Box<dyn Store>>>,
     state: Mutex<State>,
     status: Arc<Status>,
     /// Rung when a file that was refused may be right now.
     retry: Notify,
     /// Rung when the API has changed something.
     written: Notify,
+    /// Rung when the store may have changed, or may answer otherwise than before.
+    bell: Arc<Notify>,
 }
 
 #[derive(Debug)]
 struct State {
     loader: Loader,
-    store: Option<Box<dyn Store>>,
+    connection: Connection,
     contents: Contents,
+}
+
+/// Whether the store can be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Connection {
+    /// There is none.
+    Absent,
+    /// It answered last.
+    Open,
+    /// It did not, for this reason.
+    Away(String),
+}
+
+/// A change that is being made, with all that it needs locked.
+struct Writer<'a> {
+    registry: &'a Registry,
+    store: &'a mut dyn Store,
+    state: MutexGuard<'a, State>,
 }
 
 /// An object as it is shown.
@@ -92,12 +116,19 @@ impl Registry {
     /// The configuration of a file and, if there is one, a store.
     pub fn new(
         loader: Loader,
-        store: Option<Box<dyn Store>>,
+        mut store: Option<Box<dyn Store>>,
         status: Arc<Status>,
     ) -> Result<Self, StoreError> {
-        let contents = store.as_ref().map(|store| store.read()).transpose()?.unwrap_or_default();
-        let state = Mutex::new(State { loader, store, contents });
-        Ok(Self { state, status, retry: Notify::new(), written: Notify::new() })
+        let bell = Arc::new(Notify::new());
+        let contents = store.as_mut().map(|store| {
+            store.follow(Arc::clone(&bell));
+            store.read()
+        });
+        let contents = contents.transpose()?;
+        let connection = if store.is_some() { Connection::Open } else { Connection::Absent };
+        let state = Mutex::new(State { loader, connection, contents: contents.unwrap_or_default() });
+        let store = store.map(Mutex::new);
+        Ok(Self { store, state, status, retry: Notify::new(), written: Notify::new(), bell })
     }
 
     /// Reads the files, and serves what they say if it is right.
@@ -156,43 +187,40 @@ impl Registry {
         Ok(query.page(&state.entries(query.kind)))
     }
 
+    /// What a token allows, if there is such a token.
+    pub fn role(&self, token: &KeyHash) -> Result<Option<Role>, Refusal> {
+        let state = self.state();
+        match state.connection {
+            Connection::Absent => Err(Refusal::NoStore),
+            Connection::Open | Connection::Away(_) => Ok(state.contents.tokens.get(token).copied()),
+        }
+    }
+
+    /// Whether there is a store.
+    pub fn has_store(&self) -> bool {
+        self.store.is_some()
+    }
+
     /// Writes an object; true if it is new.
     pub fn put(&self, object: Object, condition: &Condition) -> Result<(View, bool), Refusal> {
-        let (mut state, id) = (self.state(), object.id());
-        let before = state.changeable(&id)?;
-        condition.check(&id, before.as_ref())?;
-        self.write(&mut state, &[Change::Put(object)])?;
-        Ok((state.view(&id).ok_or_else(|| Refusal::Missing(id))?, before.is_none()))
+        let id = object.id();
+        self.change(|writer| {
+            let before = writer.state.changeable(&id)?;
+            condition.check(&id, before.as_ref())?;
+            writer.write(&[Change::Put(object.clone())])?;
+            let view = writer.state.view(&id).ok_or_else(|| Refusal::Missing(id.clone()))?;
+            Ok((view, before.is_none()))
+        })
     }
 
     /// Removes an object.
     pub fn delete(&self, id: &ObjectId, condition: &Condition) -> Result<(), Refusal> {
-        let mut state = self.state();
-        let before = state.changeable(id)?;
-        condition.check(id, before.as_ref())?;
-        before.ok_or_else(|| Refusal::Missing(id.clone()))?;
-        self.write(&mut state, &[Change::Delete(id.clone())]).map_err(|refusal| refusal.of_deleting(id))
-    }
-
-    /// Checks the changes, saves them, and serves them.
-    fn write(&self, state: &mut State, changes: &[Change]) -> Result<(), Refusal> {
-        let (contents, candidate, now) = state.candidate(changes)?;
-        let store = state.store.as_mut().ok_or(Refusal::NoStore)?;
-        if let Err(problem) = store.commit(state.contents.revision, changes, now) {
-            // Whatever is saved by now is what holds.
-            state.contents = store.read()?;
-            self.retry.notify_one();
-            return Err(problem.into());
-        }
-        state.contents = contents;
-        self.status.publish_change(state.loader.accept(candidate));
-        self.written.notify_one();
-        let objects: Vec<_> = changes.iter().filter_map(Change::object).map(|id| id.to_string()).collect();
-        info!(revision = state.contents.revision.0, objects = objects.join(" "), "saved");
-        if state.loader.is_refused() {
-            self.retry.notify_one();
-        }
-        Ok(())
+        self.change(|writer| {
+            let before = writer.state.changeable(id)?;
+            condition.check(id, before.as_ref())?;
+            before.ok_or_else(|| Refusal::Missing(id.clone()))?;
+            writer.write(&[Change::Delete(id.clone())]).map_err(|refusal| refusal.of_deleting(id))
+        })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -201,8 +229,13 @@ impl Registry {
 }
 
 impl State {
+    /// What is known of the store can be shown and changed.
     fn store(&self) -> Result<(), Refusal> {
-        self.store.as_ref().map(|_| ()).ok_or(Refusal::NoStore)
+        match &self.connection {
+            Connection::Absent => Err(Refusal::NoStore),
+            Connection::Open => Ok(()),
+            Connection::Away(problem) => Err(Refusal::Store(StoreError::Away(problem.clone()))),
+        }
     }
 
     /// The object as it is stored, if it is; an error if the API cannot change it.

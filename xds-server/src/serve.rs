@@ -18,7 +18,7 @@ use tokio::{
 };
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{service::Routes, transport::Server};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::{
     admin::{self, Admin},
@@ -28,7 +28,7 @@ use crate::{
     lookup,
     registry::Registry,
     status::Status,
-    store::{Store, StoreError, Tokens, sqlite::Sqlite},
+    store::{Store, StoreError, location::Location},
     token::{self, TokenError},
     watch::FileWatch,
     xds::{self, nodes::Nodes},
@@ -45,8 +45,10 @@ pub struct Options {
     pub xds: SocketAddr,
     /// Where health, status and the API are served.
     pub admin: SocketAddr,
-    /// The database of what the API makes. None: the file is all there is.
-    pub store: Option<PathBuf>,
+    /// Where what the API makes is kept. None: the file is all there is.
+    pub store: Option<Location>,
+    /// Where the API's first token is written. None: where the store says.
+    pub token_file: Option<PathBuf>,
 }
 
 /// Serves until a signal says to end.
@@ -56,11 +58,22 @@ pub async fn serve(options: Options) -> Result<(), ServeError> {
     }
     let nodes = Arc::new(Nodes::default());
     let status = Arc::new(Status::new(Arc::clone(&nodes)));
-    let store = options.store.as_deref().map(open).transpose()?;
-    let (store, tokens) = store.unzip();
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let folder = options.config.parent().unwrap_or(Path::new("")).to_path_buf();
+    let store = match &options.store {
+        Some(location) => {
+            let file = options.token_file.unwrap_or_else(|| location.token_file(&folder));
+            tokio::select! {
+                store = open(location, &file) => Some(store?),
+                _ = terminate.recv() => return Ok(()),
+                _ = interrupt.recv() => return Ok(()),
+            }
+        }
+        None => None,
+    };
     let loader = Loader::new(options.config, options.modules);
-    let registry = Arc::new(Registry::new(loader, store, Arc::clone(&status))?);
+    let registry = block_in_place(|| Registry::new(loader, store, Arc::clone(&status)))?;
+    let registry = Arc::new(registry);
     let xds = bind(options.xds)?;
     let admin = bind(options.admin)?;
     info!(xds = %xds.local_addr()?, admin = %admin.local_addr()?, "listening");
@@ -71,19 +84,20 @@ pub async fn serve(options: Options) -> Result<(), ServeError> {
         .http2_keepalive_interval(Some(KEEPALIVE))
         .add_routes(Routes::from(for_envoys))
         .serve_with_incoming(TcpListenerStream::new(xds));
-    let answers =
-        admin::router(Admin { status: Arc::clone(&status), registry: Arc::clone(&registry), tokens });
+    let answers = admin::router(Admin { status: Arc::clone(&status), registry: Arc::clone(&registry) });
     let admin = axum::serve(admin, answers.into_make_service_with_connect_info::<SocketAddr>());
     // Tasks of their own: reading a large configuration takes a while, and Envoys are answered meanwhile.
     let reload = Reload { registry: Arc::clone(&registry), directory: Directory::new(folder), status };
-    let (reload, retire) = (tokio::spawn(reload.run()), tokio::spawn(retire(registry)));
+    let reload = tokio::spawn(reload.run());
+    let retire = tokio::spawn(retire(Arc::clone(&registry)));
+    let follow = tokio::spawn(async move { registry.follow().await });
 
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     // A discovery stream never ends by itself. Envoys keep what they have when theirs is cut.
     let outcome = tokio::select! {
         outcome = xds => outcome.map_err(ServeError::from),
         outcome = reload => outcome.map_err(io::Error::other).map_err(ServeError::from).flatten(),
         outcome = retire => outcome.map_err(io::Error::other).map_err(ServeError::from),
+        outcome = follow => outcome.map_err(io::Error::other).map_err(ServeError::from),
         outcome = admin.into_future() => outcome.map_err(ServeError::from),
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
@@ -92,15 +106,24 @@ pub async fn serve(options: Options) -> Result<(), ServeError> {
     outcome
 }
 
-/// Opens the store; its first token is made with it.
-fn open(path: &Path) -> Result<(Box<dyn Store>, Tokens), ServeError> {
-    let failed = |error| ServeError::Open(path.into(), error);
-    let mut store = Sqlite::open(path).map_err(failed)?;
-    if let Some(file) = token::first(&mut store, path)? {
-        info!(file = %file.display(), "the API's first token was written");
+/// Opens the store; its first token is made with it. A database that is away is waited for: without what is stored
+/// nothing can be served that Envoys may take for the whole.
+async fn open(location: &Location, token_file: &Path) -> Result<Box<dyn Store>, ServeError> {
+    let mut wait = FIRST_WAIT;
+    let mut store = loop {
+        match block_in_place(|| location.open()) {
+            Err(StoreError::Away(problem)) => {
+                warn!(problem, "the store is away, and is waited for");
+                time::sleep(wait).await;
+                wait = wait.saturating_mul(2).min(LONGEST_WAIT);
+            }
+            opened => break opened.map_err(|error| ServeError::Open(location.clone(), error))?,
+        }
+    };
+    if block_in_place(|| token::first(&mut *store, token_file))? {
+        info!(file = %token_file.display(), "the API's first token was written");
     }
-    let tokens = store.tokens().map_err(failed)?;
-    Ok((Box::new(store), tokens))
+    Ok(store)
 }
 
 /// Brings together the configuration as it was read or written last and the endpoints as they were found last.
@@ -178,8 +201,8 @@ pub enum ServeError {
     #[error("cannot serve the API at {0}: it has no TLS, so with a store --admin is a loopback address")]
     Exposed(SocketAddr),
     /// The store cannot be opened.
-    #[error("cannot open {}: {}", .0.display(), .1)]
-    Open(PathBuf, StoreError),
+    #[error("cannot open {0}: {1}")]
+    Open(Location, StoreError),
     /// The store cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -199,6 +222,10 @@ pub enum ServeError {
 
 /// How often a silent node is asked whether it is still there.
 const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// How long it takes until a store that is away is asked again: at first, and at most.
+const FIRST_WAIT: Duration = Duration::from_millis(200);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// How many connections may wait to be accepted: after a restart every node comes back at once.
 const BACKLOG: u32 = 4096;

@@ -1,29 +1,33 @@
 //! Where the objects of the API are kept.
 
+pub mod location;
+pub mod postgres;
 pub mod sqlite;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use jiff::Timestamp;
+use tokio::sync::Notify;
 use weir_schema::KeyHash;
 
 use crate::object::{Object, ObjectId, ObjectKind};
 
 /// A durable set of objects. What [`Store::commit`] has acknowledged outlives the process.
 pub trait Store: fmt::Debug + Send {
-    /// Everything there is.
-    fn read(&self) -> Result<Contents, StoreError>;
+    /// The revision that it is at.
+    fn revision(&mut self) -> Result<Revision, StoreError>;
 
-    /// Makes all changes or none, if the store is still at `after`.
+    /// Everything there is.
+    fn read(&mut self) -> Result<Contents, StoreError>;
+
+    /// Makes all changes or none, if the store is still at `after`. After another error than
+    /// [`StoreError::Stale`] nobody knows whether they were made until the store is read again.
     fn commit(&mut self, after: Revision, changes: &[Change], now: Timestamp) -> Result<(), StoreError>;
 
-    /// Who may use the API, by the hash of the token.
-    fn tokens(&self) -> Result<Tokens, StoreError>;
-
-    /// Lets a token use the API.
-    fn add_token(&mut self, hash: KeyHash, role: Role, now: Timestamp) -> Result<(), StoreError>;
+    /// Rings the bell from now on when another process has changed the store, and when it may have.
+    fn follow(&mut self, bell: Arc<Notify>);
 }
 
 /// How many times a store has changed.
@@ -39,6 +43,8 @@ pub struct Contents {
     pub objects: BTreeMap<ObjectId, Stored>,
     /// Hashes of keys that are being replaced, by key and hash, and when each stops being accepted.
     pub retiring: BTreeMap<(String, KeyHash), Timestamp>,
+    /// Who may use the API, by the hash of the token.
+    pub tokens: Tokens,
 }
 
 /// An object and its history.
@@ -65,6 +71,8 @@ pub enum Change {
     Retire(String, KeyHash, Timestamp),
     /// Forgets it, as the hash is gone.
     Retired(String, KeyHash),
+    /// Lets a token use the API.
+    Admit(KeyHash, Role),
 }
 
 /// Who may use the API, by the hash of the token.
@@ -85,14 +93,54 @@ impl Revision {
 }
 
 impl Change {
-    /// Which object is written or removed; none if only what is remembered of a key's hash changes.
+    /// Which object is written or removed; none if the change is of something else.
     pub fn object(&self) -> Option<ObjectId> {
         match self {
             Self::Put(object) => Some(object.id()),
             Self::Delete(id) => Some(id.clone()),
-            Self::Retire(..) | Self::Retired(..) => None,
+            Self::Retire(..) | Self::Retired(..) | Self::Admit(..) => None,
         }
     }
+}
+
+impl Role {
+    const ALL: [Self; 1] = [Self::Admin];
+
+    /// What a store calls it.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+        }
+    }
+
+    fn named(name: &str) -> Result<Self, StoreError> {
+        let mut roles = Self::ALL.into_iter().filter(|role| role.as_str() == name);
+        roles.next().ok_or_else(|| StoreError::Damaged(format!("the role {name:?}")))
+    }
+}
+
+impl Stored {
+    /// An object as the columns of a table have it.
+    fn of_columns(
+        (kind, name, spec): (&str, &str, &str),
+        revision: i64,
+        created_at: i64,
+        updated_at: i64,
+    ) -> Result<Self, StoreError> {
+        let damaged = |problem: &str| StoreError::Damaged(format!("{kind}/{name}: {problem}"));
+        let known = ObjectKind::named(kind).ok_or_else(|| damaged("the kind is unknown"))?;
+        let spec = serde_json::from_str(spec).map_err(|error| damaged(&error.to_string()))?;
+        let object = Object::parse(known, spec).map_err(|error| damaged(&error.to_string()))?;
+        if object.id().name != name {
+            return Err(damaged("the object has another name"));
+        }
+        let (created_at, updated_at) = (time(created_at)?, time(updated_at)?);
+        Ok(Self { object, revision: Revision(revision), created_at, updated_at })
+    }
+}
+
+fn time(seconds: i64) -> Result<Timestamp, StoreError> {
+    Timestamp::from_second(seconds).map_err(|_| StoreError::Damaged(format!("the time {seconds}")))
 }
 
 impl Contents {
@@ -116,6 +164,7 @@ impl Contents {
                 }
                 Change::Retire(key, hash, until) => drop(self.retiring.insert((key, hash), until)),
                 Change::Retired(key, hash) => drop(self.retiring.remove(&(key, hash))),
+                Change::Admit(hash, role) => drop(self.tokens.insert(hash, role)),
             }
         }
     }
@@ -130,6 +179,9 @@ pub enum StoreError {
     /// Another process has it.
     #[error("another process has the store open")]
     Busy,
+    /// The database does not answer.
+    #[error("the database does not answer: {0}")]
+    Away(String),
     /// A later release has written it.
     #[error("the store was written by a later release (format {0})")]
     Newer(i64),

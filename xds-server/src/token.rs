@@ -2,33 +2,44 @@
 
 use std::{
     ffi::OsString,
-    fs::OpenOptions,
+    fs::{self, OpenOptions},
     io::{self, Write},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
+    process,
 };
 
 use jiff::Timestamp;
 
 use crate::{
     keys,
-    store::{Role, Store, StoreError},
+    store::{Change, Role, Store, StoreError},
 };
 
-/// Makes an administrator's token if there is none yet. It stands in a file beside the store that only its
-/// owner can read; the store has its hash. Returns the file.
-pub fn first(store: &mut dyn Store, path: &Path) -> Result<Option<PathBuf>, TokenError> {
-    if !store.tokens()?.is_empty() {
-        return Ok(None);
+/// Makes an administrator's token if there is none yet. It stands in `file`, which only its owner can read; the store
+/// has its hash. True if it was made.
+pub fn first(store: &mut dyn Store, file: &Path) -> Result<bool, TokenError> {
+    let contents = store.read()?;
+    if !contents.tokens.is_empty() {
+        return Ok(false);
     }
     let token = keys::random(PREFIX)?;
-    let mut file = OsString::from(path);
-    file.push(".admin-token");
-    let file = PathBuf::from(file);
+    let mut draft = OsString::from(file);
+    draft.push(format!(".{}", process::id()));
+    let draft = PathBuf::from(draft);
+    let failed = |error| TokenError::File(file.into(), error);
     // The file comes first: a token that nobody knows could not be replaced.
-    write(&file, &token).map_err(|error| TokenError::File(file.clone(), error))?;
-    store.add_token(keys::hash(&token), Role::Admin, Timestamp::now())?;
-    Ok(Some(file))
+    write(&draft, &token).map_err(failed)?;
+    match store.commit(contents.revision, &[Change::Admit(keys::hash(&token), Role::Admin)], Timestamp::now())
+    {
+        Ok(()) => fs::rename(&draft, file).map(|()| true).map_err(failed),
+        // Another process has written since: its token is the first, or there is none yet.
+        Err(StoreError::Stale) => {
+            fs::remove_file(&draft).map_err(failed)?;
+            first(store, file)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn write(path: &Path, token: &str) -> io::Result<()> {
@@ -45,7 +56,7 @@ pub enum TokenError {
     #[error(transparent)]
     Random(#[from] getrandom::Error),
     /// Its file cannot be written.
-    #[error("cannot write {}: {}", .0.display(), .1)]
+    #[error("cannot write the first token to {}: {}", .0.display(), .1)]
     File(PathBuf, io::Error),
     /// Its hash cannot be saved.
     #[error(transparent)]

@@ -7,7 +7,7 @@ use axum::{
 };
 use serde::Serialize;
 
-use crate::{object::ObjectId, registry::Refusal};
+use crate::{object::ObjectId, registry::Refusal, store::StoreError};
 
 /// An answer that is not what was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,6 +102,7 @@ impl From<Refusal> for ApiError {
                 error
             }
             Refusal::Rest(_) => new(StatusCode::SERVICE_UNAVAILABLE, "configuration_refused"),
+            Refusal::Store(StoreError::Stale) => new(StatusCode::CONFLICT, "conflict"),
             Refusal::Store(_) => new(StatusCode::SERVICE_UNAVAILABLE, "store_failed"),
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{Owner, Refusal, Registry};
+use super::{Owner, Refusal, Registry, State};
 use crate::{
     object::{Object, ObjectId},
     store::Change,
@@ -36,36 +36,44 @@ impl Registry {
     /// Writes all of the objects or none and, with `prune`, removes those of the API that are not among them. With
     /// `dry_run` the change is checked and not made.
     pub fn apply(&self, objects: Vec<Object>, prune: bool, dry_run: bool) -> Result<Vec<Applied>, Refusal> {
-        let mut state = self.state();
-        state.store()?;
+        self.change(|writer| {
+            let (applied, changes) = writer.state.differences(&objects, prune)?;
+            if dry_run {
+                writer.state.candidate(&changes)?;
+            } else if !changes.is_empty() {
+                writer.write(&changes)?;
+            }
+            Ok(applied)
+        })
+    }
+}
+
+impl State {
+    /// What would become of each object, and the changes that make it so.
+    fn differences(&self, objects: &[Object], prune: bool) -> Result<(Vec<Applied>, Vec<Change>), Refusal> {
+        self.store()?;
         let (mut named, mut applied, mut changes) = (BTreeSet::new(), Vec::new(), Vec::new());
         for object in objects {
             let id = object.id();
             if !named.insert(id.clone()) {
                 return Err(Refusal::of_repetition(id));
             }
-            let outcome = match state.changeable(&id)? {
+            let outcome = match self.changeable(&id)? {
                 None => Outcome::Created,
                 Some(before) if before.spec == object.spec() => Outcome::Unchanged,
                 Some(before) => Outcome::Changed(differences(&before.spec, &object.spec())),
             };
             if outcome != Outcome::Unchanged {
-                changes.push(Change::Put(object));
+                changes.push(Change::Put(object.clone()));
             }
             applied.push(Applied { id, outcome });
         }
-        let stored = state.contents.objects.keys().filter(|id| prune && !named.contains(id));
-        for id in stored.cloned().collect::<Vec<_>>() {
-            debug_assert!(state.view(&id).is_some_and(|view| view.owner == Owner::Api));
+        for id in self.contents.objects.keys().filter(|id| prune && !named.contains(id)) {
+            debug_assert!(self.view(id).is_some_and(|view| view.owner == Owner::Api));
             changes.push(Change::Delete(id.clone()));
-            applied.push(Applied { id, outcome: Outcome::Deleted });
+            applied.push(Applied { id: id.clone(), outcome: Outcome::Deleted });
         }
-        if dry_run {
-            state.candidate(&changes)?;
-        } else if !changes.is_empty() {
-            self.write(&mut state, &changes)?;
-        }
-        Ok(applied)
+        Ok((applied, changes))
     }
 }
 

@@ -1,12 +1,12 @@
 //! Keys that get another secret while the one before is still accepted.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 use tracing::warn;
 use weir_schema::KeyHash;
 
-use super::{Condition, Refusal, Registry, State, View, now};
+use super::{Condition, Connection, Refusal, Registry, State, View, now};
 use crate::{
     file::Key,
     object::{Object, ObjectId, ObjectKind},
@@ -22,45 +22,43 @@ impl Registry {
         overlap_secs: u32,
         condition: &Condition,
     ) -> Result<View, Refusal> {
-        let mut state = self.state();
-        let before = state.changeable(id)?;
-        condition.check(id, before.as_ref())?;
-        let Some(mut key) = state.key(id) else { return Err(Refusal::Missing(id.clone())) };
-        let old: Vec<KeyHash> = key.sha256.into();
         let until =
             now().saturating_add(SignedDuration::from_secs(overlap_secs.into())).unwrap_or(Timestamp::MAX);
-        let mut changes = Vec::new();
-        key.sha256 = if overlap_secs == 0 {
-            changes.extend(old.into_iter().map(|hash| Change::Retired(id.name.clone(), hash)));
-            vec![hash].into()
-        } else {
-            let sooner = |hash: &KeyHash| {
-                let known = state.contents.retiring.get(&(id.name.clone(), *hash));
-                known.map_or(until, |known| until.min(*known))
+        self.change(|writer| {
+            let state = &writer.state;
+            let before = state.changeable(id)?;
+            condition.check(id, before.as_ref())?;
+            let Some(mut key) = state.key(id) else { return Err(Refusal::Missing(id.clone())) };
+            let old: Vec<KeyHash> = key.sha256.into();
+            let mut changes = Vec::new();
+            key.sha256 = if overlap_secs == 0 {
+                changes.extend(old.into_iter().map(|hash| Change::Retired(id.name.clone(), hash)));
+                vec![hash].into()
+            } else {
+                let sooner = |hash: &KeyHash| {
+                    let known = state.contents.retiring.get(&(id.name.clone(), *hash));
+                    known.map_or(until, |known| until.min(*known))
+                };
+                changes.extend(old.iter().map(|hash| Change::Retire(id.name.clone(), *hash, sooner(hash))));
+                [vec![hash], old].concat().into()
             };
-            changes.extend(old.iter().map(|hash| Change::Retire(id.name.clone(), *hash, sooner(hash))));
-            [vec![hash], old].concat().into()
-        };
-        changes.push(Change::Put(Object::Key(key)));
-        self.write(&mut state, &changes)?;
-        state.view(id).ok_or_else(|| Refusal::Missing(id.clone()))
+            changes.push(Change::Put(Object::Key(key)));
+            writer.write(&changes)?;
+            writer.state.view(id).ok_or_else(|| Refusal::Missing(id.clone()))
+        })
     }
 
     /// Drops the secrets whose time is over by `now`.
     pub fn retire(&self, now: Timestamp) {
-        let mut state = self.state();
-        if state.loader.file().is_none() {
-            // Nothing is served, so nothing is accepted.
-            return;
-        }
-        let mut due: BTreeMap<String, Vec<KeyHash>> = BTreeMap::new();
-        for ((key, hash), _) in state.contents.retiring.iter().filter(|(_, until)| **until <= now) {
-            due.entry(key.clone()).or_default().push(*hash);
-        }
-        for (name, hashes) in due {
+        let due = self.state().due(now);
+        for name in due {
             let id = ObjectKind::Keys.id(name);
-            let changes = state.without(&id, &hashes);
-            if let Err(problem) = self.write(&mut state, &changes) {
+            // Another process may have been faster; then there is nothing left to do.
+            let dropped = self.change(|writer| match writer.state.without_overdue(&id, now) {
+                changes if changes.is_empty() => Ok(()),
+                changes => writer.write(&changes),
+            });
+            if let Err(problem) = dropped {
                 warn!(object = %id, %problem, "cannot drop a secret whose time is over");
             }
         }
@@ -73,6 +71,23 @@ impl State {
             return None;
         };
         Some(key.clone())
+    }
+
+    /// The keys with secrets whose time is over.
+    fn due(&self, now: Timestamp) -> BTreeSet<String> {
+        if self.loader.file().is_none() || self.connection != Connection::Open {
+            // Nothing is served, so nothing is accepted; or nothing can be saved.
+            return BTreeSet::new();
+        }
+        let overdue = self.contents.retiring.iter().filter(|(_, until)| **until <= now);
+        overdue.map(|((key, _), _)| key.clone()).collect()
+    }
+
+    fn without_overdue(&self, id: &ObjectId, now: Timestamp) -> Vec<Change> {
+        let overdue = self.contents.retiring.iter().filter(|(_, until)| **until <= now);
+        let hashes: Vec<_> =
+            overdue.filter(|((key, _), _)| *key == id.name).map(|((_, hash), _)| *hash).collect();
+        if hashes.is_empty() { Vec::new() } else { self.without(id, &hashes) }
     }
 
     /// What drops these secrets of a key. One that somebody has made the key's only secret since stays.

@@ -5,7 +5,14 @@ use serde_json::json;
 use weir_schema::KeyHash;
 
 use super::*;
-use crate::{file::Key, folder::Folder, keys, object::ObjectKind, store::sqlite::Sqlite, xds::nodes::Nodes};
+use crate::{
+    file::Key,
+    folder::Folder,
+    keys,
+    object::ObjectKind,
+    store::{Revision, sqlite::Sqlite},
+    xds::nodes::Nodes,
+};
 
 /// A registry over a folder of its own: one provider in the file, everything else in the store.
 struct Bench {
@@ -16,6 +23,10 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
+        Self::over(Self::files())
+    }
+
+    fn files() -> Folder {
         let folder = Folder::new();
         let write = |file: &str, text: &str| fs::write(folder.join(file), text).unwrap();
         write("weir.yaml", FILE);
@@ -27,13 +38,22 @@ impl Bench {
             write(module, "");
         }
         write("router.wasm", "");
-        Self::over(folder)
+        folder
     }
 
     fn over(folder: Folder) -> Self {
+        let store = Sqlite::open(&folder.join("weir.db")).unwrap();
+        Self::with(folder, Box::new(store))
+    }
+
+    /// One of several processes that have a store together.
+    fn sharing(store: &Shared) -> Self {
+        Self::with(Self::files(), Box::new(store.clone()))
+    }
+
+    fn with(folder: Folder, store: Box<dyn Store>) -> Self {
         let status = Arc::new(Status::new(Arc::new(Nodes::default())));
         let loader = Loader::new(folder.join("weir.yaml"), folder.path().into());
-        let store = Box::new(Sqlite::open(&folder.join("weir.db")).unwrap());
         let registry = Registry::new(loader, Some(store), Arc::clone(&status)).unwrap();
         registry.reload();
         Self { folder, status, registry }
@@ -59,6 +79,42 @@ impl Bench {
         let key: Key = serde_json::from_value(self.registry.get(id).unwrap().spec).unwrap();
         key.sha256.into()
     }
+}
+
+/// A store in memory that several registries have, and that can be away.
+#[derive(Clone, Debug, Default)]
+struct Shared(Arc<Mutex<(Contents, bool)>>);
+
+impl Shared {
+    fn contents(&self) -> Result<MutexGuard<'_, (Contents, bool)>, StoreError> {
+        let shared = self.0.lock().unwrap();
+        if shared.1 { Err(StoreError::Away("it sleeps".into())) } else { Ok(shared) }
+    }
+
+    fn set_away(&self, away: bool) {
+        self.0.lock().unwrap().1 = away;
+    }
+}
+
+impl Store for Shared {
+    fn revision(&mut self) -> Result<Revision, StoreError> {
+        Ok(self.contents()?.0.revision)
+    }
+
+    fn read(&mut self) -> Result<Contents, StoreError> {
+        Ok(self.contents()?.0.clone())
+    }
+
+    fn commit(&mut self, after: Revision, changes: &[Change], now: Timestamp) -> Result<(), StoreError> {
+        let mut shared = self.contents()?;
+        if shared.0.revision != after {
+            return Err(StoreError::Stale);
+        }
+        shared.0.apply(changes, now);
+        Ok(())
+    }
+
+    fn follow(&mut self, _: Arc<Notify>) {}
 }
 
 fn index(provider: &str) -> Value {
@@ -206,4 +262,91 @@ fn a_list_comes_in_pages_and_by_label() {
     assert_eq!((names(&last), last.next), (vec!["d".to_owned()], None));
     let keys = bench.registry.list(&Query { kind: ObjectKind::Keys, ..query(None) }).unwrap();
     assert_eq!(names(&keys), ["k"]);
+}
+
+#[test]
+fn what_one_process_writes_is_served_by_the_other_and_neither_overwrites_the_other() {
+    let store = Shared::default();
+    let (one, other) = (Bench::sharing(&store), Bench::sharing(&store));
+    let before = other.status.report().version;
+    let (view, _) = one.put(ObjectKind::Models, index("local")).unwrap();
+    assert!(other.registry.refresh());
+    assert_eq!(other.registry.get(&view.id).unwrap(), view);
+    assert_ne!(other.status.report().version, before);
+    // The other one does not know of this yet, and writes upon it all the same.
+    one.put(ObjectKind::Consumers, json!({"name": "team"})).unwrap();
+    other.put(ObjectKind::Consumers, json!({"name": "other"})).unwrap();
+    assert!(one.registry.refresh());
+    for bench in [&one, &other] {
+        assert_eq!(bench.registry.state().contents.objects.len(), 3);
+    }
+}
+
+#[test]
+fn a_condition_is_checked_upon_what_another_process_has_written() {
+    let store = Shared::default();
+    let (one, other) = (Bench::sharing(&store), Bench::sharing(&store));
+    let (seen, _) = one.put(ObjectKind::Consumers, json!({"name": "team"})).unwrap();
+    other.registry.refresh();
+    one.put(ObjectKind::Consumers, json!({"name": "team", "labels": {"tier": "gold"}})).unwrap();
+    let team = Object::parse(ObjectKind::Consumers, json!({"name": "team"})).unwrap();
+    let refusal = other.registry.put(team, &Condition::Matches(vec![seen.etag])).unwrap_err();
+    assert!(matches!(refusal, Refusal::Condition(_)), "{refusal}");
+    let refusal = other.registry.delete(&ObjectKind::Providers.id("nobody"), &Condition::None).unwrap_err();
+    assert!(matches!(refusal, Refusal::Missing(_)), "{refusal}");
+}
+
+#[test]
+fn while_the_store_is_away_nothing_is_changed_or_shown_and_the_last_snapshot_is_served() {
+    let store = Shared::default();
+    let (one, other) = (Bench::sharing(&store), Bench::sharing(&store));
+    let (view, _) = one.put(ObjectKind::Models, index("local")).unwrap();
+    let version = one.status.report().version;
+    store.set_away(true);
+    for refusal in [
+        one.put(ObjectKind::Consumers, json!({"name": "team"})).unwrap_err(),
+        one.registry.get(&view.id).unwrap_err(),
+    ] {
+        assert_eq!(refusal.to_string(), "the database does not answer: it sleeps");
+    }
+    assert!(!one.registry.refresh());
+    assert_eq!(one.status.report().version, version);
+    store.set_away(false);
+    other.put(ObjectKind::Consumers, json!({"name": "team"})).unwrap();
+    assert!(one.registry.refresh());
+    assert_eq!(one.registry.get(&view.id).unwrap(), view);
+    assert_eq!(one.registry.get(&ObjectKind::Consumers.id("team")).unwrap().owner, Owner::Api);
+}
+
+#[test]
+fn a_store_that_does_not_fit_the_files_of_a_process_is_reported_and_not_served() {
+    let store = Shared::default();
+    let (one, other) = (Bench::sharing(&store), Bench::sharing(&store));
+    one.edit(&format!("{FILE}models: [{{name: org/index-1.9, targets: [{{provider: local}}]}}]\n"));
+    let version = one.status.report().version;
+    let (view, _) = other.put(ObjectKind::Models, index("local")).unwrap();
+    assert!(one.registry.refresh());
+    one.registry.reload();
+    let report = serde_json::to_value(one.status.report()).unwrap();
+    assert_eq!((&report["config"]["state"], &report["version"]), (&json!("refused"), &json!(version)));
+    other.registry.delete(&view.id, &Condition::None).unwrap();
+    assert!(one.registry.refresh());
+    one.registry.reload();
+    assert_eq!(serde_json::to_value(one.status.report()).unwrap()["config"]["state"], "running");
+}
+
+#[test]
+fn a_secret_is_dropped_once_by_whichever_process_is_first() {
+    let store = Shared::default();
+    let (one, other) = (Bench::sharing(&store), Bench::sharing(&store));
+    let (old, new) = (keys::hash("old"), keys::hash("new"));
+    let id = ObjectKind::Keys.id("laptop");
+    one.put(ObjectKind::Keys, json!({"id": "laptop", "sha256": old})).unwrap();
+    one.registry.rotate(&id, new, 1, &Condition::None).unwrap();
+    other.registry.refresh();
+    let later = Timestamp::now().saturating_add(jiff::SignedDuration::from_secs(60)).unwrap();
+    one.registry.retire(later);
+    other.registry.retire(later);
+    assert_eq!((one.hashes(&id), other.hashes(&id)), (vec![new], vec![new]));
+    assert_eq!(store.contents().unwrap().0.revision, Revision(3));
 }

@@ -1,13 +1,14 @@
 //! The store in one file: SQLite with a write-ahead log.
 
-use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
+use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt, path::Path, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, Row, TransactionBehavior, params};
+use tokio::sync::Notify;
 use weir_schema::KeyHash;
 
-use super::{Change, Contents, Revision, Role, Store, StoreError, Stored, Tokens};
-use crate::object::{Object, ObjectId, ObjectKind};
+use super::{Change, Contents, Revision, Role, Store, StoreError, Stored, time};
+use crate::object::{ObjectId, ObjectKind};
 
 /// A store in an SQLite database. One process has it at a time.
 #[derive(Debug)]
@@ -51,16 +52,23 @@ fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
 }
 
 impl Store for Sqlite {
-    fn read(&self) -> Result<Contents, StoreError> {
-        let revision =
-            Revision(self.connection.query_one("SELECT revision FROM state", [], |row| row.get(0))?);
+    fn revision(&mut self) -> Result<Revision, StoreError> {
+        Ok(Revision(self.connection.query_one("SELECT revision FROM state", [], |row| row.get(0))?))
+    }
+
+    fn read(&mut self) -> Result<Contents, StoreError> {
+        let revision = self.revision()?;
         let objects =
             self.rows("SELECT kind, name, spec, revision, created_at, updated_at FROM objects", stored)?;
         let objects = objects.into_iter().map(|stored| (stored.object.id(), stored)).collect();
         let retiring = self.rows("SELECT key, sha256, until FROM retiring", |row| {
             Ok(((row.get(0)?, hash(row.get(1)?)), time(row.get(2)?)?))
         })?;
-        Ok(Contents { revision, objects, retiring: retiring.into_iter().collect() })
+        let tokens = self.rows("SELECT sha256, role FROM tokens", |row| {
+            Ok((hash(row.get(0)?), Role::named(&row.get::<_, String>(1)?)?))
+        })?;
+        let (retiring, tokens) = (retiring.into_iter().collect(), tokens.into_iter().collect());
+        Ok(Contents { revision, objects, retiring, tokens })
     }
 
     fn commit(&mut self, after: Revision, changes: &[Change], now: Timestamp) -> Result<(), StoreError> {
@@ -76,20 +84,8 @@ impl Store for Sqlite {
         Ok(transaction.commit()?)
     }
 
-    fn tokens(&self) -> Result<Tokens, StoreError> {
-        let tokens = self.rows("SELECT sha256, role FROM tokens", |row| {
-            let role: String = row.get(1)?;
-            let role = role_named(&role).ok_or_else(|| StoreError::Damaged(format!("the role {role:?}")))?;
-            Ok((hash(row.get(0)?), role))
-        })?;
-        Ok(tokens.into_iter().collect())
-    }
-
-    fn add_token(&mut self, hash: KeyHash, role: Role, now: Timestamp) -> Result<(), StoreError> {
-        let added = "INSERT INTO tokens (sha256, role, created_at) VALUES (?1, ?2, ?3)";
-        self.connection.execute(added, params![hash.to_bytes(), role_name(role), now.as_second()])?;
-        Ok(())
-    }
+    /// No other process can have the database.
+    fn follow(&mut self, _: Arc<Notify>) {}
 }
 
 fn write(
@@ -116,39 +112,21 @@ fn write(
         ),
         Change::Retired(key, hash) => connection
             .execute("DELETE FROM retiring WHERE key = ?1 AND sha256 = ?2", params![key, hash.to_bytes()]),
+        Change::Admit(hash, role) => connection.execute(
+            "INSERT OR REPLACE INTO tokens (sha256, role, created_at) VALUES (?1, ?2, ?3)",
+            params![hash.to_bytes(), role.as_str(), now.as_second()],
+        ),
     }?;
     Ok(())
 }
 
 fn stored(row: &Row<'_>) -> Result<Stored, StoreError> {
     let (kind, name, spec): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
-    let damaged = |problem: &str| StoreError::Damaged(format!("{kind}/{name}: {problem}"));
-    let known = ObjectKind::named(&kind).ok_or_else(|| damaged("the kind is unknown"))?;
-    let spec = serde_json::from_str(&spec).map_err(|error| damaged(&error.to_string()))?;
-    let object = Object::parse(known, spec).map_err(|error| damaged(&error.to_string()))?;
-    if object.id().name != name {
-        return Err(damaged("the object has another name"));
-    }
-    let (created_at, updated_at) = (time(row.get(4)?)?, time(row.get(5)?)?);
-    Ok(Stored { object, revision: Revision(row.get(3)?), created_at, updated_at })
+    Stored::of_columns((&kind, &name, &spec), row.get(3)?, row.get(4)?, row.get(5)?)
 }
 
 fn hash(bytes: [u8; 32]) -> KeyHash {
     KeyHash::from_bytes(bytes)
-}
-
-fn time(seconds: i64) -> Result<Timestamp, StoreError> {
-    Timestamp::from_second(seconds).map_err(|_| StoreError::Damaged(format!("the time {seconds}")))
-}
-
-fn role_name(role: Role) -> &'static str {
-    match role {
-        Role::Admin => "admin",
-    }
-}
-
-fn role_named(name: &str) -> Option<Role> {
-    [Role::Admin].into_iter().find(|role| role_name(*role) == name)
 }
 
 impl From<rusqlite::Error> for StoreError {

@@ -1,40 +1,48 @@
-use serde_json::json;
+pub(crate) mod server;
 
-use super::{sqlite::Sqlite, *};
-use crate::{folder::Folder, object::ObjectKind};
+use std::{thread, time::Duration};
+
+use serde_json::json;
+use tokio::{runtime, time::timeout};
+
+use super::{location::Location, sqlite::Sqlite, *};
+use crate::{folder::Folder, keys, object::ObjectKind};
+use server::Server;
 
 /// What every store must do; `open` opens one and the same store again and again.
 fn is_a_store(open: impl Fn() -> Box<dyn Store>) {
     let mut store = open();
     assert_eq!(store.read().unwrap(), Contents::default());
     let mut expected = Contents::default();
-    let steps: [&[Change]; 5] = [
+    let steps: [&[Change]; 6] = [
         &[put("b", "1"), put("a/b", "2")],
         &[put("a/b", "3"), Change::Retire("laptop".into(), hash(1), at(9))],
         &[Change::Retire("laptop".into(), hash(2), at(9)), Change::Retire("phone".into(), hash(2), at(9))],
         &[Change::Retired("laptop".into(), hash(1)), Change::Delete(ObjectKind::Consumers.id("b"))],
         &[Change::Delete(ObjectKind::Keys.id("laptop"))],
+        &[Change::Admit(hash(7), Role::Admin)],
     ];
     for (step, changes) in (1..).zip(steps) {
         store.commit(expected.revision, changes, at(step)).unwrap();
         expected.apply(changes, at(step));
+        assert_eq!(store.revision().unwrap(), expected.revision);
         assert_eq!(store.read().unwrap(), expected, "after step {step}");
         drop(store);
         store = open();
         assert_eq!(store.read().unwrap(), expected, "after step {step}, opened again");
     }
-    assert_eq!((expected.objects.len(), expected.retiring.len(), expected.revision), (1, 1, Revision(5)));
+    assert_eq!((expected.objects.len(), expected.retiring.len(), expected.revision), (1, 1, Revision(6)));
     let stored = &expected.objects[&ObjectKind::Consumers.id("a/b")];
     assert_eq!((stored.revision, stored.created_at, stored.updated_at), (Revision(2), at(1), at(2)));
 
-    let stale = store.commit(Revision(4), &[put("c", "1")], at(6));
+    let stale = store.commit(Revision(5), &[put("c", "1")], at(7));
     assert!(matches!(stale, Err(StoreError::Stale)), "{stale:?}");
     assert_eq!(store.read().unwrap(), expected);
 
-    assert_eq!(store.tokens().unwrap(), BTreeMap::new());
-    store.add_token(hash(7), Role::Admin, at(6)).unwrap();
-    drop(store);
-    assert_eq!(open().tokens().unwrap(), BTreeMap::from([(hash(7), Role::Admin)]));
+    let many: Vec<_> = (0..500).map(|number| put(&format!("many/{number}"), "1")).collect();
+    store.commit(expected.revision, &many, at(8)).unwrap();
+    expected.apply(&many, at(8));
+    assert_eq!(store.read().unwrap(), expected);
 }
 
 fn put(name: &str, value: &str) -> Change {
@@ -78,4 +86,125 @@ fn a_database_of_a_later_release_is_left_alone() {
     drop(database);
     let opened = Sqlite::open(&path);
     assert!(matches!(opened, Err(StoreError::Newer(1000))), "{opened:?}");
+}
+
+fn postgres(url: &str) -> Box<dyn Store> {
+    Location::parse(url).unwrap().open().unwrap()
+}
+
+#[test]
+fn postgres_is_a_store() {
+    let server = Server::shared();
+    let url = server.database("contract");
+    is_a_store(|| postgres(&url));
+}
+
+#[test]
+fn of_several_writers_at_once_one_is_first_and_no_write_is_lost() {
+    let server = Server::shared();
+    let url = server.database("writers");
+    let write = |writer: usize| {
+        let mut store = postgres(&url);
+        let mut written = 0;
+        while written < 20 {
+            let contents = store.read().unwrap();
+            // Each writer counts in its own object and in the one that all of them share.
+            let shared = contents.objects.get(&ObjectKind::Consumers.id("shared")).map_or(0, value);
+            let mine = put(&format!("of-{writer}"), &(written + 1).to_string());
+            let shared = put("shared", &(shared + 1).to_string());
+            match store.commit(contents.revision, &[mine, shared], at(1)) {
+                Ok(()) => written += 1,
+                Err(StoreError::Stale) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+    };
+    thread::scope(|scope| (0..4).for_each(|writer| drop(scope.spawn(move || write(writer)))));
+    let contents = postgres(&url).read().unwrap();
+    let values: BTreeMap<_, _> =
+        contents.objects.iter().map(|(id, stored)| (id.name.as_str(), value(stored))).collect();
+    let expected = [("of-0", 20), ("of-1", 20), ("of-2", 20), ("of-3", 20), ("shared", 80)];
+    assert_eq!((values, contents.revision), (expected.into(), Revision(80)));
+}
+
+fn value(stored: &Stored) -> u64 {
+    stored.object.spec()["labels"]["value"].as_str().unwrap().parse().unwrap()
+}
+
+#[test]
+fn several_processes_make_the_tables_once() {
+    let server = Server::shared();
+    let url = server.database("tables");
+    thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(|| drop(postgres(&url))))));
+    assert_eq!(server.sql("tables", "SELECT count(*) FROM weir_state"), ["1"]);
+}
+
+#[test]
+fn a_commit_rings_at_whoever_follows_also_after_the_connection_was_lost() {
+    let server = Server::new();
+    let url = server.database("told");
+    let (mut one, mut other, bell) = (postgres(&url), postgres(&url), Arc::new(Notify::new()));
+    let runtime = runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let rings =
+        || runtime.block_on(async { timeout(Duration::from_secs(20), bell.notified()).await }).is_ok();
+    one.follow(Arc::clone(&bell));
+    assert!(rings(), "once it listens");
+    other.commit(Revision(0), &[put("a", "1")], at(1)).unwrap();
+    assert!(rings(), "told of a commit");
+    server.stop();
+    let refused = other.commit(Revision(1), &[put("a", "2")], at(2));
+    assert!(matches!(refused, Err(StoreError::Away(_))), "{refused:?}");
+    server.start();
+    assert!(rings(), "once it listens again");
+    assert_eq!(one.read().unwrap().revision, Revision(1));
+    other.commit(Revision(1), &[put("a", "2")], at(2)).unwrap();
+    assert!(rings(), "told of a commit");
+    assert_eq!(one.revision().unwrap(), Revision(2));
+}
+
+#[test]
+fn a_database_in_postgres_of_a_later_release_is_left_alone() {
+    let server = Server::shared();
+    let url = server.database("later");
+    drop(postgres(&url));
+    server.sql("later", "UPDATE weir_format SET version = 1000");
+    let opened = Location::parse(&url).unwrap().open();
+    assert!(matches!(opened, Err(StoreError::Newer(1000))), "{opened:?}");
+}
+
+#[test]
+fn a_location_never_shows_its_password() {
+    let location =
+        Location::parse("postgres://weir:hunter2@db.example,db2.example:6432/weir?sslmode=disable");
+    let location = location.unwrap();
+    assert_eq!(location.to_string(), "PostgreSQL at db.example, db2.example");
+    assert!(!format!("{location:?}").contains("hunter2"));
+    for wrong in [
+        "postgres://weir:hunter2@db.example:hunter2/weir",
+        "postgres://weir:hunter2@db.example/weir?sslmod=hunter2",
+        "mysql://weir:hunter2@db.example/weir",
+        "postgres://",
+    ] {
+        let error = Location::parse(wrong).unwrap_err();
+        assert!(!format!("{error}{error:?}").contains("hunter2"), "{error:?}");
+    }
+}
+
+#[test]
+fn the_first_token_is_made_once_by_whoever_is_first() {
+    let server = Server::shared();
+    let (url, folder) = (server.database("token"), Folder::new());
+    let first = |writer: usize| {
+        crate::token::first(&mut *postgres(&url), &folder.join(format!("token-{writer}"))).unwrap()
+    };
+    let made: Vec<bool> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|writer| scope.spawn(move || first(writer))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    let written: Vec<_> =
+        std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let [token] = &written[..] else { panic!("{written:?}") };
+    assert_eq!(made.iter().filter(|made| **made).count(), 1);
+    let token = keys::hash(std::fs::read_to_string(token).unwrap().trim());
+    assert_eq!(postgres(&url).read().unwrap().tokens, BTreeMap::from([(token, Role::Admin)]));
 }
