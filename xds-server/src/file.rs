@@ -14,6 +14,7 @@ use std::{
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use weir_schema::compat::{CredentialHeader, Protocol};
 use weir_schema::quota::{Limits as Allowance, Prices};
 use weir_schema::{HostPattern, ModelName, ModelPattern, Name, Timestamp};
 
@@ -182,6 +183,11 @@ pub struct Provider {
     pub timeouts: ProviderTimeouts,
     /// How much may be used.
     pub limits: Option<Box<Allowance>>,
+    /// The interfaces that it speaks, the preferred one first.
+    #[serde(default = "chat")]
+    pub protocols: Vec<Protocol>,
+    /// The header that its credentials are sent in. Default the one of its first protocol.
+    pub credential_header: Option<CredentialHeader>,
     /// The domains whose callers may use the files, batches and responses that it keeps.
     #[serde(default)]
     pub stored_for: Vec<Name>,
@@ -336,6 +342,8 @@ impl Provider {
             http2: self.http2,
             connect_timeout: self.timeouts.connect.duration(),
             limits: self.limits.map(|limits| *limits),
+            credential_header: self.credential_header.unwrap_or(CredentialHeader::of(&self.protocols)),
+            protocols: self.protocols,
             stored_for: self.stored_for,
         }
     }
@@ -418,6 +426,10 @@ fn default_gateway() -> Name {
 
 fn any_model() -> Vec<ModelPattern> {
     vec![ModelPattern::any()]
+}
+
+fn chat() -> Vec<Protocol> {
+    vec![Protocol::Chat]
 }
 
 fn default_owner() -> String {

@@ -20,6 +20,7 @@ use std::{
     time::Duration,
 };
 
+use weir_schema::compat::{CredentialHeader, Protocol};
 use weir_schema::quota::{Limits, Prices};
 use weir_schema::{KeyHash, ModelName, ModelPattern, Name, Timestamp};
 
@@ -136,6 +137,10 @@ pub struct Provider {
     pub connect_timeout: Duration,
     /// How much may be used. Absent: no limit of its own.
     pub limits: Option<Limits>,
+    /// The interfaces that it speaks, the preferred one first; at least one.
+    pub protocols: Vec<Protocol>,
+    /// The header that its credentials are sent in.
+    pub credential_header: CredentialHeader,
     /// The domains whose callers may use the files, batches and responses that it keeps. They are all in one account,
     /// so each of these callers sees everyone's.
     pub stored_for: Vec<Name>,
@@ -266,6 +271,9 @@ impl Parts {
             Some(_) if !provider.upstream.is_tls() => return refuse("tls", Problem::TlsWithoutHttps),
             Some(path) if !path.is_absolute() => return refuse("tls.ca", Problem::RelativePath),
             _ => {}
+        }
+        if provider.protocols.is_empty() {
+            return refuse("protocols", Problem::NoProtocol);
         }
         for (nth, name) in provider.credentials.iter().enumerate() {
             let at = || format!("providers.{}.credentials[{nth}]", provider.name);
@@ -434,6 +442,9 @@ pub enum Problem {
     /// A name with a `*` where a plain one is needed.
     #[error("\"*\" is not supported here")]
     Wildcard,
+    /// A provider that speaks nothing.
+    #[error("a provider speaks at least one of chat, responses, messages and gemini")]
+    NoProtocol,
     /// A model that nobody answers for.
     #[error("a model needs at least one target")]
     NoTarget,

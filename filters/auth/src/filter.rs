@@ -1,10 +1,12 @@
 //! The filter with one configuration.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
-use weir_core::{Answer, CallError, CallId, ConfigError, Cx, Filter, Metric, StreamId};
+use weir_core::{Answer, CallError, CallId, ConfigError, Cx, Filter, Metric, Reply, StreamId};
 use weir_schema::auth::{Config, ModelCheck};
 use weir_schema::mcp::{Mount, Place};
+use weir_wire::translate;
 
 use crate::directory::Directory;
 use crate::hosts::Hosts;
@@ -47,6 +49,13 @@ impl Filter for Auth {
             held_body_bytes: config.held_body_bytes.get().into(),
             relayed: config.relayed,
         })
+    }
+
+    fn worded(path: &str, reply: Reply) -> Reply {
+        match translate::worded(path, reply.status, &reply.body) {
+            Some(body) => Reply { body: Cow::Owned(body), ..reply },
+            None => reply,
+        }
     }
 
     fn stream(self: &Rc<Self>, id: StreamId) -> AuthStream {

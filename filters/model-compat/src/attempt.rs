@@ -1,20 +1,24 @@
 //! Where one attempt goes, and what it needs there.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
-use weir_core::{Cx, Head};
+use weir_core::{Cx, Head, Reply};
 use weir_schema::compat::Rules;
 use weir_schema::state::Forward;
-use weir_wire::Rename;
 use weir_wire::openai::Endpoint;
+use weir_wire::{Rename, translate};
 
 use crate::filter::ModelCompat;
+use crate::speech::Speech;
 
 /// An attempt at this cluster's upstream.
 #[derive(Debug)]
 pub(crate) struct Attempt {
     /// What is asked for, if it is known here.
     pub(crate) endpoint: Option<Endpoint>,
+    /// The path the client has asked for.
+    pub(crate) asked_path: String,
     /// What the request's `:path` says.
     pub(crate) path: String,
     /// What its `:authority` says.
@@ -27,6 +31,7 @@ pub(crate) struct Attempt {
     /// The model's name as the client has it, as a JSON string, where the upstream's is another.
     pub(crate) name: Option<String>,
     pub(crate) rules: Rc<Rules>,
+    pub(crate) speech: Speech,
 }
 
 impl Attempt {
@@ -36,9 +41,12 @@ impl Attempt {
         let Forward { path, model: span, content_length, name, targets } = Forward::parse(published)?;
         let lead = targets.into_iter().find(|lead| lead.cluster == config.cluster)?;
         let chosen = || cx.attribute(&["upstream", "address"]).and_then(|text| String::from_utf8(text).ok());
+        let endpoint = Endpoint::at(&path);
         Some(Self {
-            endpoint: Endpoint::at(&path),
+            speech: Speech::of(endpoint.as_ref(), &config.protocols),
+            endpoint,
             path: filter.path(&path, &lead.model)?,
+            asked_path: path,
             authority: config.authority.clone().or_else(chosen)?,
             rename: Rename::in_body(head.get("content-type"), span, &lead.model),
             content_length,
@@ -52,7 +60,15 @@ impl Attempt {
     }
 
     /// Writes the head, as if no attempt had written it before.
-    pub(crate) fn write_head(&self, cx: &mut Cx<'_>, head: &Head<'_>) {
+    pub(crate) fn write_head(&self, cx: &mut Cx<'_>, head: &Head<'_>, filter: &ModelCompat) {
+        for name in filter.config.foreign_credentials.iter().map(|header| header.as_str()) {
+            if head.get(name).is_some() {
+                cx.remove_request_header(name);
+            }
+        }
+        if self.speech.is_to_messages(self.endpoint.as_ref()) && head.get(VERSION).is_none() {
+            cx.set_request_header(VERSION, ANTHROPIC_VERSION);
+        }
         for (name, value) in [(":path", &self.path), (":authority", &self.authority)] {
             if head.get(name) != Some(value.as_bytes()) {
                 cx.set_request_header(name, value);
@@ -64,8 +80,18 @@ impl Attempt {
         }
     }
 
+    /// A reply of our own in the form that the client reads.
+    pub(crate) fn worded(&self, reply: Reply) -> Reply {
+        let body = translate::worded(&self.asked_path, reply.status, &reply.body);
+        Reply { body: body.map_or(reply.body, Cow::Owned), ..reply }
+    }
+
     /// Whether its answer may be a stream that tells its usage if it is asked to.
     pub(crate) fn may_tell_usage(&self) -> bool {
         matches!(self.endpoint, Some(Endpoint::ChatCompletions | Endpoint::Completions))
     }
 }
+
+/// The version of Anthropic's interface, which it demands.
+const VERSION: &str = "anthropic-version";
+const ANTHROPIC_VERSION: &str = "2023-06-01";

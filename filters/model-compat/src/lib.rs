@@ -7,7 +7,9 @@
 //! |---|---|
 //! | request head | where the `router` filter has left it to each attempt: set `:path`, `:authority` and `content-length`; anything else passes |
 //! | request body | hold what comes until the model's name is in it, replace the name, let all flow |
+//! | | for an upstream that speaks another interface than the client: hold all of it, and translate it |
 //! | response head | hold a 200 until its body shows that it is an answer |
+//! | | hold an error, where it has to be told in the client's words |
 //! | response body | an error in place of an answer gets the status of an error, so that Envoy tries the next target; anything else flows untouched |
 
 mod account;
@@ -18,6 +20,7 @@ mod incoming;
 mod opening;
 mod outgoing;
 mod reply;
+mod speech;
 mod stream;
 
 pub use filter::ModelCompat;

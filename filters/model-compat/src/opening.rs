@@ -78,7 +78,7 @@ impl Opening {
 }
 
 /// Whether a value may end where `chunk` does.
-fn ends(chunk: &[u8]) -> bool {
+pub(crate) fn ends(chunk: &[u8]) -> bool {
     chunk.trim_ascii_end().last().is_some_and(|byte| b"}]".contains(byte))
 }
 

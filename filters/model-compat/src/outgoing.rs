@@ -4,12 +4,23 @@ use core::mem;
 
 use weir_core::{Cx, Flow, Part, Reply, Side};
 use weir_schema::compat::StreamUsage;
-use weir_wire::RequestScan;
+use weir_wire::translate::{self, Asked, Protocol, Translated};
+use weir_wire::{Rename, RequestScan};
 
 use crate::attempt::Attempt;
 use crate::body::{self, ASK, Edited};
-use crate::filter::REFUSED;
+use crate::filter::{ModelCompat, REFUSED};
 use crate::reply;
+use crate::speech::Speech;
+
+/// What a request has shown of the answer to it.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// Whether the usage of the stream that may answer is nothing the client has asked for.
+    pub(crate) hide_usage: bool,
+    /// What it was translated from, if it was.
+    pub(crate) asked: Option<Asked>,
+}
 
 /// What is left to do with a body.
 ///
@@ -35,16 +46,23 @@ impl Outgoing {
         Self::Held { attempt: Box::new(attempt), body: Vec::new(), scan: Box::default(), json, limit }
     }
 
-    /// Reads on. Gives what is known of the stream that may answer: whether its usage is nothing the client has asked for.
-    pub(crate) fn feed(&mut self, cx: &mut Cx<'_>, chunk: &[u8], end: bool) -> (Flow, Option<bool>) {
+    /// Reads on. Gives what is known of the answer, once it is.
+    pub(crate) fn feed(
+        &mut self,
+        cx: &mut Cx<'_>,
+        filter: &ModelCompat,
+        chunk: &[u8],
+        end: bool,
+    ) -> (Flow, Option<Known>) {
         match self {
-            Self::Held { body, .. } if body.is_empty() && end => self.send(cx, chunk),
+            Self::Held { body, .. } if body.is_empty() && end => self.send(cx, filter, chunk),
             Self::Held { body, scan, .. } => {
                 body.extend_from_slice(chunk);
                 // The end is not always told: trailers may follow, or nothing. What is not JSON the router refuses.
                 let whole = end || scan.feed(chunk).is_ok() && scan.is_complete();
                 let held = mem::take(body);
-                let (flow, known) = if whole { self.send(cx, &held) } else { self.wait(cx, &held) };
+                let (flow, known) =
+                    if whole { self.send(cx, filter, &held) } else { (self.wait(cx, &held), None) };
                 if let Self::Held { body, .. } = self {
                     *body = held;
                 }
@@ -56,26 +74,27 @@ impl Outgoing {
                     cx.skip(Part::RequestBody);
                     *self = Self::Done;
                 }
-                (Flow::Continue, put)
+                (Flow::Continue, put.map(|hide_usage| Known { hide_usage, asked: None }))
             }
             Self::Done => (Flow::Continue, None),
         }
     }
 
     /// Sends a body that is whole.
-    fn send(&mut self, cx: &mut Cx<'_>, body: &[u8]) -> (Flow, Option<bool>) {
+    fn send(&mut self, cx: &mut Cx<'_>, filter: &ModelCompat, body: &[u8]) -> (Flow, Option<Known>) {
         let Self::Held { attempt, json, .. } = self else { return (Flow::Continue, None) };
         if body.len() < attempt.rename.range().end {
             return (Flow::Reply(Reply::fault()), None);
         }
         cx.skip(Part::RequestBody);
-        let hide_usage = if *json {
-            let edited = body::edit(body, &attempt.rename, &attempt.rules, attempt.may_tell_usage());
-            let Edited { body: edited, hide_usage } = match edited {
+        let known = if *json {
+            let (edited, known) = match edited(cx, filter, attempt, body) {
                 Ok(edited) => edited,
-                Err(refused) => {
-                    cx.count(REFUSED);
-                    return (Flow::Reply(reply::refused(&refused)), None);
+                Err(reply) => {
+                    if reply.status != 200 {
+                        cx.count(REFUSED);
+                    }
+                    return (Flow::Reply(attempt.worded(*reply)), None);
                 }
             };
             if let Some(length) = attempt.content_length {
@@ -87,39 +106,69 @@ impl Outgoing {
             if let Some(edited) = edited {
                 cx.replace_body(Side::Request, 0..body.len(), edited);
             }
-            hide_usage
+            known
         } else {
             rename(cx, attempt, 0);
-            false
+            Known::default()
         };
         *self = Self::Done;
-        (Flow::Continue, Some(hide_usage))
+        (Flow::Continue, Some(known))
     }
 
     /// More will come: waits for it, or sends what is there.
-    fn wait(&mut self, cx: &mut Cx<'_>, body: &[u8]) -> (Flow, Option<bool>) {
-        let Self::Held { attempt, scan, json, limit, .. } = self else { return (Flow::Continue, None) };
-        if *json && attempt.rules.edit_requests() {
+    fn wait(&mut self, cx: &mut Cx<'_>, body: &[u8]) -> Flow {
+        let Self::Held { attempt, scan, json, limit, .. } = self else { return Flow::Continue };
+        if *json && (attempt.rules.edit_requests() || attempt.speech != Speech::Native) {
             if body.len() > *limit {
                 cx.count(REFUSED);
-                return (Flow::Reply(reply::too_large(*limit)), None);
+                return Flow::Reply(attempt.worded(reply::too_large(*limit)));
             }
-            return (Flow::Wait, None);
+            return Flow::Wait;
         }
         if body.len() < attempt.rename.range().end {
-            return (Flow::Wait, None);
+            return Flow::Wait;
         }
         if !*json || !attempt.may_tell_usage() || attempt.rules.stream_usage != StreamUsage::Ask {
             rename(cx, attempt, 0);
             cx.skip(Part::RequestBody);
             *self = Self::Done;
-            return (Flow::Continue, None);
+            return Flow::Continue;
         }
         let room = attempt.content_length.is_some();
         rename(cx, attempt, if room { ROOM } else { 0 });
         *self = Self::Asking { scan: mem::take(scan), room };
-        (Flow::Continue, None)
+        Flow::Continue
     }
+}
+
+/// What a whole body becomes, if it becomes another, and what it has shown. `Err` is the answer to it.
+fn edited(
+    cx: &mut Cx<'_>,
+    filter: &ModelCompat,
+    attempt: &Attempt,
+    body: &[u8],
+) -> Result<(Option<Vec<u8>>, Known), Box<Reply>> {
+    let (client, upstream) = match attempt.speech {
+        Speech::Native => {
+            let edited = body::edit(body, &attempt.rename, &attempt.rules, attempt.may_tell_usage());
+            let Edited { body, hide_usage } = edited.map_err(|refused| Box::new(reply::refused(&refused)))?;
+            return Ok((body, Known { hide_usage, asked: None }));
+        }
+        Speech::Counted => return Err(Box::new(reply::counted(body))),
+        Speech::Foreign { client, upstream } => (client, upstream),
+    };
+    let translated = translate::request(client, upstream, &attempt.model, body);
+    let Translated { mut body, path, asked } = translated.map_err(|error| Box::new(reply::error(&error)))?;
+    if let Some(path) = filter.path(&format!("/v1{path}"), &attempt.model) {
+        cx.set_request_header(":path", path);
+    }
+    if upstream == Protocol::Chat {
+        // The model's name is in it already.
+        let edited = body::edit(&body, &Rename::new(0..0, &attempt.model), &attempt.rules, false);
+        let edited = edited.map_err(|refused| Box::new(reply::refused(&refused)))?;
+        body = edited.body.unwrap_or(body);
+    }
+    Ok((Some(body), Known { hide_usage: asked.hide_usage(), asked: Some(asked) }))
 }
 
 /// Replaces the model's name in the held body, which grows by `more` bytes yet.

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use weir_core::Reply;
 use weir_wire::openai::ApiError;
+use weir_wire::translate;
 
 use crate::body::Refused;
 
@@ -19,7 +20,13 @@ pub(crate) fn too_large(limit_bytes: usize) -> Reply {
     error(&ApiError::invalid_request(413, "request_too_large", Cow::Owned(message)))
 }
 
-fn error(error: &ApiError) -> Reply {
+/// About how many tokens a prompt is, for an upstream that does not count them.
+pub(crate) fn counted(body: &[u8]) -> Reply {
+    Reply::json(200, "weir_model_compat_counted", translate::count(body))
+}
+
+/// An error in OpenAI's form.
+pub(crate) fn error(error: &ApiError) -> Reply {
     let details = format!("weir_model_compat_{}", error.code.unwrap_or("refused"));
     Reply::json(error.status, details, error.to_body())
 }

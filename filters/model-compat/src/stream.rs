@@ -5,11 +5,12 @@ use std::rc::Rc;
 use weir_core::{Cx, Flow, Head, Part, Reply, Stream};
 use weir_schema::{compat, state};
 use weir_wire::answer::{Terms, Think};
+use weir_wire::translate::Asked;
 
 use crate::attempt::Attempt;
 use crate::filter::{ATTEMPTS, MISROUTED, ModelCompat};
 use crate::incoming::Incoming;
-use crate::outgoing::Outgoing;
+use crate::outgoing::{Known, Outgoing};
 
 /// One attempt at this cluster's upstream.
 #[derive(Debug)]
@@ -18,12 +19,14 @@ pub struct CompatStream {
     outgoing: Outgoing,
     /// What the answer has to be, as far as the request has shown it.
     terms: Terms,
+    /// What the request was translated from, if it was.
+    asked: Option<Asked>,
     incoming: Option<Incoming>,
 }
 
 impl CompatStream {
     pub(crate) fn begin(filter: Rc<ModelCompat>) -> Self {
-        Self { filter, outgoing: Outgoing::Done, terms: Terms::default(), incoming: None }
+        Self { filter, outgoing: Outgoing::Done, terms: Terms::default(), asked: None, incoming: None }
     }
 }
 
@@ -35,7 +38,7 @@ impl Stream for CompatStream {
             cx.count(MISROUTED);
             return Flow::Reply(Reply::fault());
         };
-        attempt.write_head(cx, head);
+        attempt.write_head(cx, head, &self.filter);
         cx.publish(state::UPSTREAM_MODEL, attempt.model.as_str());
         cx.count(ATTEMPTS);
         for part in [Part::RequestBody, Part::ResponseHead, Part::ResponseBody] {
@@ -55,8 +58,11 @@ impl Stream for CompatStream {
     }
 
     fn on_request_body(&mut self, cx: &mut Cx<'_>, chunk: &[u8], end: bool) -> Flow {
-        let (flow, hide_usage) = self.outgoing.feed(cx, chunk, end);
-        self.terms.hide_usage |= hide_usage == Some(true);
+        let (flow, known) = self.outgoing.feed(cx, &self.filter, chunk, end);
+        if let Some(Known { hide_usage, asked }) = known {
+            self.terms.hide_usage |= hide_usage;
+            self.asked = asked;
+        }
         flow
     }
 
@@ -71,7 +77,7 @@ impl Stream for CompatStream {
 
     fn on_response_head(&mut self, cx: &mut Cx<'_>, head: &Head<'_>) -> Flow {
         let Some(incoming) = &mut self.incoming else { return Flow::Continue };
-        incoming.on_head(cx, head, self.terms.clone())
+        incoming.on_head(cx, head, self.terms.clone(), self.asked.take())
     }
 
     fn on_response_body(&mut self, cx: &mut Cx<'_>, chunk: &[u8], end: bool) -> Flow {

@@ -1,9 +1,11 @@
 //! The filter with one configuration.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
-use weir_core::{Answer, CallError, CallId, ConfigError, Cx, Filter, Metric, StreamId};
+use weir_core::{Answer, CallError, CallId, ConfigError, Cx, Filter, Metric, Reply, StreamId};
 use weir_schema::quota::Config;
+use weir_wire::translate;
 
 use crate::ledger::Ledger;
 use crate::stream::QuotaStream;
@@ -44,6 +46,13 @@ impl Filter for Quota {
         }
         let ledger = config.ledger.clone().map(Ledger::of).transpose()?;
         Ok(Self { config, ledger })
+    }
+
+    fn worded(path: &str, reply: Reply) -> Reply {
+        match translate::worded(path, reply.status, &reply.body) {
+            Some(body) => Reply { body: Cow::Owned(body), ..reply },
+            None => reply,
+        }
     }
 
     fn stream(self: &Rc<Self>, id: StreamId) -> QuotaStream {

@@ -1,9 +1,11 @@
 //! The filter with one configuration.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
-use weir_core::{ConfigError, Filter, Metric, StreamId};
+use weir_core::{ConfigError, Filter, Metric, Reply, StreamId};
 use weir_schema::router::{Config, Identity};
+use weir_wire::translate;
 
 use crate::catalog::Catalog;
 use crate::stream::RouterStream;
@@ -41,6 +43,13 @@ impl Filter for Router {
             body_bytes: config.body_bytes.get().into(),
             held_body_bytes: config.held_body_bytes.get().into(),
         })
+    }
+
+    fn worded(path: &str, reply: Reply) -> Reply {
+        match translate::worded(path, reply.status, &reply.body) {
+            Some(body) => Reply { body: Cow::Owned(body), ..reply },
+            None => reply,
+        }
     }
 
     fn stream(self: &Rc<Self>, _: StreamId) -> RouterStream {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use serde_json::{Value, json};
-use weir_schema::Name;
+use weir_schema::{Name, compat::CredentialHeader};
 
 use super::{METADATA, ads, attempt::Lane, extension, seconds, typed, with};
 use crate::{
@@ -129,7 +129,8 @@ fn dns(upstream: &Upstream) -> Value {
 
 fn protocol(lane: &Lane<'_>) -> Value {
     let provider = lane.provider;
-    let mut filters: Vec<Value> = lane.credential.into_iter().map(credential).collect();
+    let mut filters: Vec<Value> =
+        lane.credential.into_iter().map(|name| credential(name, provider.credential_header)).collect();
     filters.push(extension::place(&extension::model_compat_name(&lane.cluster())));
     filters.push(json!({
         "name": "envoy.filters.http.upstream_codec",
@@ -149,11 +150,14 @@ fn protocol(lane: &Lane<'_>) -> Value {
     typed("envoy.extensions.upstreams.http.v3.HttpProtocolOptions", with(common, version))
 }
 
-fn credential(secret: &Name) -> Value {
+fn credential(secret: &Name, header: CredentialHeader) -> Value {
     let generic = json!({
         "credential": {"name": secret, "sds_config": ads()},
-        "header": "authorization",
-        "header_value_prefix": "Bearer ",
+        "header": header.as_str(),
+        "header_value_prefix": match header {
+            CredentialHeader::Authorization => "Bearer ",
+            CredentialHeader::XApiKey | CredentialHeader::ApiKey | CredentialHeader::XGoogApiKey => "",
+        },
     });
     json!({
         "name": "envoy.filters.http.credential_injector",

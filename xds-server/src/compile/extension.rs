@@ -153,12 +153,26 @@ pub(super) fn model_compat(lane: &Lane<'_>, module: &Path) -> Result<(String, Va
         base_path: upstream.base_path().to_owned(),
         path: None,
         query: BTreeMap::new(),
+        protocols: if is_plain(&lane.provider.protocols) {
+            Vec::new()
+        } else {
+            lane.provider.protocols.clone()
+        },
+        foreign_credentials: compat::CredentialHeader::ALL
+            .into_iter()
+            .filter(|header| lane.credential.is_none() || *header != lane.provider.credential_header)
+            .collect(),
         rules: compat::Rules::default(),
         held_body_bytes: HELD_BODY_BYTES,
     };
     let name = model_compat_name(&config.cluster);
     let body = plugin("model-compat", &name, module, &config)?;
     Ok((name, body))
+}
+
+/// Whether these are what the filter takes for granted.
+fn is_plain(protocols: &[compat::Protocol]) -> bool {
+    protocols == [compat::Protocol::Chat]
 }
 
 pub(super) fn quota(parts: &Parts, routes: &Routes<'_>, module: &Path) -> Result<Value, CompileError> {

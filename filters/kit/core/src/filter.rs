@@ -24,6 +24,11 @@ pub trait Filter: Sized + 'static {
     /// Begins a request.
     fn stream(self: &Rc<Self>, id: StreamId) -> Self::Stream;
 
+    /// A reply as the client of a request for `path` reads it. Default: as it is.
+    fn worded(_path: &str, reply: Reply) -> Reply {
+        reply
+    }
+
     /// Learns the outcome of a call that belongs to the filter ([`crate::Owner::Filter`]).
     fn on_call_done(&self, _cx: &mut Cx<'_>, _call: CallId, _outcome: Result<Answer<'_>, CallError>) {}
 

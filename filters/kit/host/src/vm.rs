@@ -412,8 +412,18 @@ impl<F: Filter, A: Abi> Vm<F, A> {
             Flow::Reply(reply) => {
                 *state = Message::Answered;
                 drop(session);
-                perform::reply(&self.abi, &reply);
+                perform::reply(&self.abi, &self.worded(reply));
             }
+        }
+    }
+
+    /// A reply as the client of this request reads it.
+    fn worded(&self, reply: Reply) -> Reply {
+        let fields = self.abi.map(MapKind::RequestHead).unwrap_or_default();
+        let head = map::decode(&fields, false);
+        match head.as_ref().and_then(|head| head.text(":path")) {
+            Some(path) => F::worded(path, reply),
+            None => reply,
         }
     }
 

@@ -54,6 +54,8 @@ pub struct Asked {
     upstream: Protocol,
     /// Whether the answer comes in events.
     pub stream: bool,
+    /// Whether the client has asked for the usage of a stream of chunks.
+    include_usage: bool,
     /// Whether an answer without content shows what the model has thought.
     thinking: bool,
     /// What an answer of the responses interface repeats of its request.
@@ -118,6 +120,8 @@ pub fn request(
         client,
         upstream,
         stream: body.get("stream").and_then(Value::as_bool).unwrap_or(false),
+        include_usage: body.get("stream_options").and_then(|options| options.get("include_usage"))
+            == Some(&Value::Bool(true)),
         thinking: anthropic::is_thinking(&body),
         echo: Map::new(),
     };
@@ -140,6 +144,15 @@ pub fn request(
     };
     let path = upstream.path(model, asked.stream);
     Ok(Translated { body: Value::Object(body).to_string().into_bytes(), path, asked })
+}
+
+/// An error of the gateway's own, which is one of OpenAI's interface, in the form of the interface at `path`; `None` if it
+/// has that form.
+pub fn worded(path: &str, status: u16, body: &[u8]) -> Option<Vec<u8>> {
+    let path = path.split_once('?').map_or(path, |(path, _)| path);
+    let is_below = |rest: &str| rest.is_empty() || rest.starts_with('/');
+    let is_anthropic = path.strip_prefix("/v1/messages").is_some_and(is_below);
+    (is_anthropic && is_error_status(status)).then(|| Failure::read(status, body).to_body(Protocol::Messages))
 }
 
 /// About how many tokens the prompt of a `count_tokens` request is, as the answer to it.
@@ -169,6 +182,11 @@ impl Asked {
                 Writer::Responses(Box::new(responses::Writer::new(self.echo.clone(), now)))
             }
         }))
+    }
+
+    /// Whether the client has not asked for the event that tells the usage of a stream of chunks.
+    pub fn hide_usage(&self) -> bool {
+        self.client == Protocol::Chat && self.stream && !self.include_usage
     }
 
     /// An error of the upstream's in the form of the client's interface.
