@@ -186,6 +186,32 @@ def test_a_tenant_is_made_over_the_api_and_its_key_works_on_its_host_alone(gatew
     assert asks(gateway, team).choices
 
 
+def test_a_provider_offers_a_model_and_a_tenant_makes_the_key_that_uses_it(gateway, api, team):
+    def holder(**role):
+        made = api.post("/v1/tokens", json={"name": role["role"], **role})
+        assert made.status_code == 201, made.text
+        headers = {"authorization": f"Bearer {made.json()['secret']}"}
+        return httpx.Client(base_url=gateway.api_url, headers=headers, timeout=10)
+
+    with holder(role="provider", provider="near") as provider, holder(role="tenant", domain="default") as tenant:
+        model = {"name": "offered", "targets": [{"provider": "near"}], "limits": {"rpm": 100}}
+        assert provider.post("/v1/models", json=model).status_code == 201
+        assert tenant.post("/v1/consumers", json={"name": "default/desk"}).status_code == 201
+        key = {"id": "default/desk-1", "consumer": "default/desk", "models": []}
+        secret = tenant.post("/v1/keys", json=key).json()["secret"]
+        client = openai_client(gateway, secret)
+        gateway.wait_until_in_sync()
+        with pytest.raises(openai.NotFoundError):
+            client.chat.completions.create(model="offered", messages=HELLO)
+        assert provider.put("/v1/models/offered/keys/default%2Fdesk-1").status_code == 204
+        gateway.wait_until_in_sync()
+        assert client.chat.completions.create(model="offered", messages=HELLO).choices
+        error(provider.get("/v1/keys"), 403, "forbidden")
+        error(provider.get(path("models", MODEL)), 404, "not_found")
+        assert api.delete("/v1/tokens/provider").status_code == 204
+        error(provider.get("/v1/models"), 401, "invalid_token")
+
+
 def test_two_who_change_an_object_at_once_do_not_overwrite_each_other(api, team):
     url, spec = "/v1/consumers/shared", {"name": "shared"}
     made = api.put(url, json=spec, headers={"if-none-match": "*"})
@@ -241,7 +267,7 @@ def test_a_key_that_is_disabled_stops_working(gateway, api, team):
 
 
 def test_only_a_token_opens_the_api(gateway, api, team):
-    wrong = ("Bearer wat-nobody", f"Basic {gateway.admin_token}", gateway.admin_token)
+    wrong = ("Bearer wt-nobody", f"Basic {gateway.admin_token}", gateway.admin_token)
     for headers in ({}, *({"authorization": value} for value in wrong)):
         for method, url in (("GET", "/v1/keys"), ("PUT", "/v1/keys/x"), ("DELETE", "/v1/models/x")):
             answer = httpx.request(method, gateway.api_url + url, headers=headers)

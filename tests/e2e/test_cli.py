@@ -109,10 +109,10 @@ def test_a_wrong_document_changes_nothing_and_is_named(run, wrong, message):
 
 def test_the_token_is_needed_and_never_shown(run, served, tmp_path):
     wrong = tmp_path / "token"
-    wrong.write_text("wat-guessed\n")
+    wrong.write_text("wt-guessed\n")
     refused = run("export", WEIR_TOKEN_FILE=str(wrong))
     assert refused.returncode == 1 and "an API token is needed" in refused.stderr
-    assert "wat-guessed" not in refused.stderr + refused.stdout
+    assert "wt-guessed" not in refused.stderr + refused.stdout
     nowhere = run("export", WEIR_SERVER="http://127.0.0.1:1")
     assert nowhere.returncode == 1 and "Connection refused" in nowhere.stderr
     assert served.admin_token not in nowhere.stderr

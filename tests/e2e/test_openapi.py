@@ -38,7 +38,7 @@ def test_the_document_is_openapi(document):
 def test_every_path_of_the_document_is_served_and_no_other_method(gateway, document):
     headers = {"authorization": f"Bearer {gateway.admin_token}"}
     for path, item in document["paths"].items():
-        url = gateway.api_url + path.replace("{name}", "no%2Fbody")
+        url = gateway.api_url + re.sub("{[a-z]+}", "no%2Fbody", path)
         for method in METHODS:
             answer = httpx.request(method, url, headers=headers)
             is_served = answer.status_code != 405
@@ -69,6 +69,8 @@ def test_no_request_that_can_be_generated_breaks_the_api(gateway):
     command = [Path(sys.executable).with_name("schemathesis"), "run", gateway.api_url + "/openapi.json"]
     command += ["--header", f"Authorization: Bearer {gateway.admin_token}", "--checks", CHECKS, "--no-color"]
     command += ["--max-examples", "15", "--generation-deterministic"]
+    # It would revoke the token that it comes with.
+    command += ["--exclude-operation-id", "revoke_tokens"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=gateway.logs)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
 

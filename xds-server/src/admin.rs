@@ -4,7 +4,11 @@ mod apply;
 mod error;
 mod objects;
 pub mod openapi;
+mod operation;
 mod request;
+#[cfg(test)]
+mod tests;
+mod tokens;
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -12,7 +16,7 @@ use axum::{
     Json, Router,
     extract::{ConnectInfo, DefaultBodyLimit, Path, State},
     http::{HeaderMap, StatusCode, header::ORIGIN},
-    routing::{get, post},
+    routing::{MethodRouter, delete, get, post},
 };
 use serde_json::{Value, json};
 use tracing::warn;
@@ -37,21 +41,30 @@ pub struct Admin {
 
 /// Health, status, snapshots, the objects, and the document that describes them.
 pub fn router(admin: Admin) -> Router {
-    let objects = get(objects::get).put(objects::put).delete(objects::delete);
-    Router::new()
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(ready))
-        .route("/openapi.json", get(document))
-        .route("/v1/schema", get(async || Json(schema::of_file())))
-        .route("/v1/status", get(report))
-        .route("/v1/snapshots", get(snapshots))
-        .route("/v1/snapshots/{version}/restore", post(restore))
-        .route("/v1/apply", post(apply::apply).layer(DefaultBodyLimit::max(LARGEST_DOCUMENT)))
-        .route("/v1/{kind}", get(objects::list).post(objects::create))
-        .route("/v1/{kind}/{*name}", objects.merge(post(objects::act)))
+    let router = routes().into_iter().fold(Router::new(), |router, (path, to)| router.route(path, to));
+    router
         .fallback(async || ApiError::unknown_path())
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
         .with_state(Arc::new(admin))
+}
+
+/// Every path and what is behind it.
+fn routes() -> Vec<(&'static str, MethodRouter<Arc<Admin>>)> {
+    let objects = get(objects::get).put(objects::put).delete(objects::delete);
+    vec![
+        ("/healthz", get(async || "ok\n")),
+        ("/readyz", get(ready)),
+        ("/openapi.json", get(document)),
+        ("/v1/schema", get(async || Json(schema::of_file()))),
+        ("/v1/status", get(report)),
+        ("/v1/snapshots", get(snapshots)),
+        ("/v1/snapshots/{version}/restore", post(restore)),
+        ("/v1/apply", post(apply::apply).layer(DefaultBodyLimit::max(LARGEST_DOCUMENT))),
+        ("/v1/tokens", get(tokens::list).post(tokens::create)),
+        ("/v1/tokens/{*name}", delete(tokens::revoke)),
+        ("/v1/{kind}", get(objects::list).post(objects::create)),
+        ("/v1/{kind}/{*name}", objects.merge(post(objects::act))),
+    ]
 }
 
 async fn ready(State(admin): State<Arc<Admin>>) -> (StatusCode, &'static str) {

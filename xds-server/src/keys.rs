@@ -70,12 +70,21 @@ pub fn random(prefix: &str) -> Result<String, getrandom::Error> {
     Ok(format!("{prefix}{}", BASE64_URL_SAFE_NO_PAD.encode(bytes)))
 }
 
+/// How a secret begins, by which it is recognised: little enough to say nothing of the rest.
+pub fn beginning(secret: &str) -> String {
+    let random = secret.find('-').map_or(0, |dash| dash.saturating_add(1));
+    secret.chars().take(random.saturating_add(SHOWN)).collect()
+}
+
 /// The hash under which a key is known.
 pub fn hash(secret: &str) -> KeyHash {
     KeyHash::from_bytes(Sha256::digest(secret).into())
 }
 
 const PREFIX: &str = "wk-";
+
+/// How many random characters of a secret are kept.
+const SHOWN: usize = 4;
 
 #[cfg(test)]
 mod tests {

@@ -11,6 +11,7 @@
 //! as JSON, `encode` makes protobuf of them, and `xds` brings each node what it does not have yet. Everything
 //! between `file` and `xds` is pure; a configuration that any step refuses is never served.
 
+pub mod access;
 pub mod admin;
 mod authorities;
 pub mod bootstrap;

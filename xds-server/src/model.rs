@@ -35,8 +35,8 @@ pub use label::{InvalidLabel, Label};
 pub(crate) use quota::OF_OBJECTS;
 pub use quota::{InvalidShare, Match, Quota, Share};
 pub use registries::{BaseUrl, Consul, InvalidBaseUrl, Kubernetes, Nacos, Registries, Server, Settling};
-pub(crate) use service::encode;
 pub use service::{InvalidService, Service};
+pub(crate) use service::{decode, encode};
 pub use upstream::{At, Host, InvalidUpstream, Upstream};
 pub use weight::{InvalidWeight, Weight};
 

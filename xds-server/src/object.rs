@@ -126,6 +126,21 @@ impl Object {
         }
     }
 
+    /// The consumer, if it is one.
+    pub fn as_consumer(&self) -> Option<&Consumer> {
+        if let Self::Consumer(consumer) = self { Some(consumer) } else { None }
+    }
+
+    /// The key, if it is one.
+    pub fn as_key(&self) -> Option<&Key> {
+        if let Self::Key(key) = self { Some(key) } else { None }
+    }
+
+    /// The model, if it is one.
+    pub fn as_model(&self) -> Option<&PublicModel> {
+        if let Self::Model(model) = self { Some(model) } else { None }
+    }
+
     /// The object as JSON, with its defaults filled in and without what is absent.
     pub fn spec(&self) -> Value {
         match self {

@@ -1,12 +1,16 @@
 //! The one configuration that the file and the store make together, and every way to change it.
 
+mod access;
 mod apply;
+mod authorise;
 mod page;
 mod refusal;
 mod rotation;
 mod sharing;
+mod sight;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,21 +22,25 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::Notify;
 use tracing::{debug, error, info};
-use weir_schema::KeyHash;
+
+use weir_schema::Name;
 
 use crate::{
+    access::Role,
     discovery::Wanted,
     file::File,
     load::{Candidate, Loader},
     object::{Object, ObjectId, ObjectKind},
     snapshot::Version,
     status::Status,
-    store::{Change, Contents, Role, Store, StoreError, Stored},
+    store::{Change, Contents, Store, StoreError, Stored},
 };
 
+pub use access::Denied;
 pub use apply::{Applied, Outcome};
 pub use page::{Page, Query};
 pub use refusal::Refusal;
+pub use sight::SEEN_OF_MODELS;
 
 /// The configuration. Each change of it is checked whole, saved, and then published.
 #[derive(Debug)]
@@ -85,6 +93,8 @@ pub struct View {
     pub etag: String,
     /// When it was first and when it was last written; unknown of the file's.
     pub written: Option<(Timestamp, Timestamp)>,
+    /// The provider that has registered it.
+    pub registrar: Option<Name>,
     /// Its content.
     pub spec: Value,
 }
@@ -173,27 +183,24 @@ impl Registry {
         self.state().loader.wanted().cloned()
     }
 
-    /// One object.
-    pub fn get(&self, id: &ObjectId) -> Result<View, Refusal> {
+    /// One object, if the role is shown it.
+    pub fn get(&self, role: &Role, id: &ObjectId) -> Result<View, Refusal> {
         let state = self.state();
         state.store()?;
-        state.view(id).ok_or_else(|| Refusal::Missing(id.clone()))
+        let sight = state.sight(role);
+        let seen = state.entry(id).filter(|entry| sight.sees(entry));
+        seen.map(|entry| sight.show(entry.view())).ok_or_else(|| Refusal::Missing(id.clone()))
     }
 
-    /// Some objects of a kind.
-    pub fn list(&self, query: &Query) -> Result<Page, Refusal> {
+    /// Some objects of a kind, of those that the role is shown.
+    pub fn list(&self, role: &Role, query: &Query) -> Result<Page, Refusal> {
         let state = self.state();
         state.store()?;
-        Ok(query.page(&state.entries(query.kind)))
-    }
-
-    /// What a token allows, if there is such a token.
-    pub fn role(&self, token: &KeyHash) -> Result<Option<Role>, Refusal> {
-        let state = self.state();
-        match state.connection {
-            Connection::Absent => Err(Refusal::NoStore),
-            Connection::Open | Connection::Away(_) => Ok(state.contents.tokens.get(token).copied()),
-        }
+        let (sight, mut entries) = (state.sight(role), state.entries(query.kind));
+        entries.retain(|_, entry| sight.sees(entry));
+        let mut page = query.page(&entries);
+        page.views = page.views.into_iter().map(|view| sight.show(view)).collect();
+        Ok(page)
     }
 
     /// Whether there is a store.
@@ -201,25 +208,29 @@ impl Registry {
         self.store.is_some()
     }
 
-    /// Writes an object; true if it is new.
-    pub fn put(&self, object: Object, condition: &Condition) -> Result<(View, bool), Refusal> {
+    /// Writes an object, if the role allows it; true if it is new.
+    pub fn put(&self, role: &Role, object: Object, condition: &Condition) -> Result<(View, bool), Refusal> {
         let id = object.id();
         self.change(|writer| {
-            let before = writer.state.changeable(&id)?;
+            let (mut object, state) = (object.clone(), &writer.state);
+            let more = state.permit(&state.sight(role), role, &mut object)?;
+            let before = state.changeable(&id)?;
             condition.check(&id, before.as_ref())?;
-            writer.write(&[Change::Put(object.clone())])?;
+            let changes = [vec![Change::Put(object)], more].concat();
+            writer.write(&changes).map_err(|refusal| writer.state.tell(role, refusal, &id))?;
             let view = writer.state.view(&id).ok_or_else(|| Refusal::Missing(id.clone()))?;
             Ok((view, before.is_none()))
         })
     }
 
-    /// Removes an object.
-    pub fn delete(&self, id: &ObjectId, condition: &Condition) -> Result<(), Refusal> {
+    /// Removes an object, if the role allows it.
+    pub fn delete(&self, role: &Role, id: &ObjectId, condition: &Condition) -> Result<(), Refusal> {
         self.change(|writer| {
-            let before = writer.state.changeable(id)?;
+            let before = writer.state.changeable_by(role, id)?;
             condition.check(id, before.as_ref())?;
             before.ok_or_else(|| Refusal::Missing(id.clone()))?;
-            writer.write(&[Change::Delete(id.clone())]).map_err(|refusal| refusal.of_deleting(id))
+            let written = writer.write(&[Change::Delete(id.clone())]);
+            written.map_err(|refusal| writer.state.tell(role, refusal.of_deleting(id), id))
         })
     }
 
@@ -257,16 +268,28 @@ impl State {
     }
 
     fn view(&self, id: &ObjectId) -> Option<View> {
-        let stored = self.contents.objects.get(id).map(View::stored);
-        stored.or_else(|| self.loader.file()?.object(id).as_ref().map(View::of_file))
+        self.entry(id).map(|entry| entry.view())
+    }
+
+    fn object(&self, id: &ObjectId) -> Option<Object> {
+        self.entry(id).map(|entry| entry.object().clone())
+    }
+
+    fn entry(&self, id: &ObjectId) -> Option<Entry<'_>> {
+        let stored = self.contents.objects.get(id).map(Entry::Stored);
+        stored.or_else(|| self.loader.file()?.object(id).map(|object| Entry::File(Box::new(object))))
+    }
+
+    fn stored(&self, kind: ObjectKind) -> impl Iterator<Item = &Stored> {
+        self.contents.objects.iter().filter(move |(id, _)| id.kind == kind).map(|(_, stored)| stored)
     }
 
     /// The objects of a kind by name, whoever owns them.
     fn entries(&self, kind: ObjectKind) -> BTreeMap<String, Entry<'_>> {
         let of_file = self.loader.file().map(|file| file.of(kind)).unwrap_or_default();
         let of_file = of_file.into_iter().map(|object| (object.id().name, Entry::File(Box::new(object))));
-        let stored = self.contents.objects.iter().filter(|(id, _)| id.kind == kind);
-        of_file.chain(stored.map(|(id, stored)| (id.name.clone(), Entry::Stored(stored)))).collect()
+        let stored = self.stored(kind).map(|stored| (stored.object.id().name, Entry::Stored(stored)));
+        of_file.chain(stored).collect()
     }
 
     /// Every object that an error can be about.
@@ -289,6 +312,21 @@ impl Entry<'_> {
             Self::Stored(stored) => View::stored(stored),
         }
     }
+
+    fn object(&self) -> &Object {
+        match self {
+            Self::File(object) => object,
+            Self::Stored(stored) => &stored.object,
+        }
+    }
+
+    /// The provider that has registered it.
+    fn registrar(&self) -> Option<&Name> {
+        match self {
+            Self::File(_) => None,
+            Self::Stored(stored) => stored.registrar.as_ref(),
+        }
+    }
 }
 
 impl Contents {
@@ -301,13 +339,21 @@ impl View {
     fn stored(stored: &Stored) -> Self {
         let etag = format!("\"{}\"", stored.revision.0);
         let written = Some((stored.created_at, stored.updated_at));
-        Self { id: stored.object.id(), owner: Owner::Api, etag, written, spec: stored.object.spec() }
+        let registrar = stored.registrar.clone();
+        Self {
+            id: stored.object.id(),
+            owner: Owner::Api,
+            etag,
+            written,
+            registrar,
+            spec: stored.object.spec(),
+        }
     }
 
     fn of_file(object: &Object) -> Self {
         let spec = object.spec();
         let etag = format!("\"{}\"", Version::of([spec.to_string().as_bytes()]));
-        Self { id: object.id(), owner: Owner::File, etag, written: None, spec }
+        Self { id: object.id(), owner: Owner::File, etag, written: None, registrar: None, spec }
     }
 }
 

@@ -10,9 +10,12 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use jiff::Timestamp;
 use tokio::sync::Notify;
-use weir_schema::KeyHash;
+use weir_schema::{KeyHash, Name};
 
-use crate::object::{Object, ObjectId, ObjectKind};
+use crate::{
+    access::{Role, RoleName, Token},
+    object::{Object, ObjectId, ObjectKind},
+};
 
 /// A durable set of objects. What [`Store::commit`] has acknowledged outlives the process.
 pub trait Store: fmt::Debug + Send {
@@ -43,8 +46,8 @@ pub struct Contents {
     pub objects: BTreeMap<ObjectId, Stored>,
     /// Hashes of keys that are being replaced, by key and hash, and when each stops being accepted.
     pub retiring: BTreeMap<(String, KeyHash), Timestamp>,
-    /// Who may use the API, by the hash of the token.
-    pub tokens: Tokens,
+    /// Who may use the API, by the names of the tokens.
+    pub tokens: BTreeMap<Name, Token>,
 }
 
 /// An object and its history.
@@ -58,6 +61,8 @@ pub struct Stored {
     pub created_at: Timestamp,
     /// When it was last written.
     pub updated_at: Timestamp,
+    /// The provider that has registered it. None: an administrator or a tenant has made it.
+    pub registrar: Option<Name>,
 }
 
 /// One change of a store.
@@ -71,18 +76,12 @@ pub enum Change {
     Retire(String, KeyHash, Timestamp),
     /// Forgets it, as the hash is gone.
     Retired(String, KeyHash),
+    /// Remembers that a provider has registered an object that is there.
+    Register(ObjectId, Name),
     /// Lets a token use the API.
-    Admit(KeyHash, Role),
-}
-
-/// Who may use the API, by the hash of the token.
-pub type Tokens = BTreeMap<KeyHash, Role>;
-
-/// What a token allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// Everything.
-    Admin,
+    Admit(Token),
+    /// Forgets the token of this name.
+    Revoke(Name),
 }
 
 impl Revision {
@@ -98,24 +97,10 @@ impl Change {
         match self {
             Self::Put(object) => Some(object.id()),
             Self::Delete(id) => Some(id.clone()),
-            Self::Retire(..) | Self::Retired(..) | Self::Admit(..) => None,
+            Self::Register(..) | Self::Retire(..) | Self::Retired(..) | Self::Admit(_) | Self::Revoke(_) => {
+                None
+            }
         }
-    }
-}
-
-impl Role {
-    const ALL: [Self; 1] = [Self::Admin];
-
-    /// What a store calls it.
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Admin => "admin",
-        }
-    }
-
-    fn named(name: &str) -> Result<Self, StoreError> {
-        let mut roles = Self::ALL.into_iter().filter(|role| role.as_str() == name);
-        roles.next().ok_or_else(|| StoreError::Damaged(format!("the role {name:?}")))
     }
 }
 
@@ -126,6 +111,7 @@ impl Stored {
         revision: i64,
         created_at: i64,
         updated_at: i64,
+        registrar: Option<String>,
     ) -> Result<Self, StoreError> {
         let damaged = |problem: &str| StoreError::Damaged(format!("{kind}/{name}: {problem}"));
         let known = ObjectKind::named(kind).ok_or_else(|| damaged("the kind is unknown"))?;
@@ -135,8 +121,29 @@ impl Stored {
             return Err(damaged("the object has another name"));
         }
         let (created_at, updated_at) = (time(created_at)?, time(updated_at)?);
-        Ok(Self { object, revision: Revision(revision), created_at, updated_at })
+        let registrar = registrar.map(stored_name).transpose()?;
+        Ok(Self { object, revision: Revision(revision), created_at, updated_at, registrar })
     }
+}
+
+impl Token {
+    /// A token as the columns of a table have it.
+    fn of_columns(
+        (called, sha256, prefix): (String, KeyHash, String),
+        (role, bound_to): (&str, Option<String>),
+        created_at: i64,
+        expires_at: Option<i64>,
+    ) -> Result<Self, StoreError> {
+        let damaged = || StoreError::Damaged(format!("the role {role:?} of the token {called:?}"));
+        let bound_to = bound_to.map(stored_name).transpose()?;
+        let role = RoleName::named(role).and_then(|role| Role::of(role, bound_to)).ok_or_else(damaged)?;
+        let (created_at, expires_at) = (time(created_at)?, expires_at.map(time).transpose()?);
+        Ok(Self { name: stored_name(called)?, sha256, prefix, role, created_at, expires_at })
+    }
+}
+
+fn stored_name(text: String) -> Result<Name, StoreError> {
+    Name::try_from(text.clone()).map_err(|_| StoreError::Damaged(format!("the name {text:?}")))
 }
 
 fn time(seconds: i64) -> Result<Timestamp, StoreError> {
@@ -153,7 +160,8 @@ impl Contents {
                 Change::Put(object) => {
                     let known = self.objects.get(&object.id());
                     let created_at = known.map_or(now, |known| known.created_at);
-                    let stored = Stored { object, revision, created_at, updated_at: now };
+                    let registrar = known.and_then(|known| known.registrar.clone());
+                    let stored = Stored { object, revision, created_at, updated_at: now, registrar };
                     self.objects.insert(stored.object.id(), stored);
                 }
                 Change::Delete(id) => {
@@ -164,7 +172,13 @@ impl Contents {
                 }
                 Change::Retire(key, hash, until) => drop(self.retiring.insert((key, hash), until)),
                 Change::Retired(key, hash) => drop(self.retiring.remove(&(key, hash))),
-                Change::Admit(hash, role) => drop(self.tokens.insert(hash, role)),
+                Change::Register(id, provider) => {
+                    if let Some(stored) = self.objects.get_mut(&id) {
+                        stored.registrar = Some(provider);
+                    }
+                }
+                Change::Admit(token) => drop(self.tokens.insert(token.name.clone(), token)),
+                Change::Revoke(name) => drop(self.tokens.remove(&name)),
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The first token of the API.
+//! Tokens of the API: making one, and the first one.
 
 use std::{
     ffi::OsString,
@@ -10,11 +10,26 @@ use std::{
 };
 
 use jiff::Timestamp;
+use weir_schema::Name;
 
 use crate::{
+    access::{Role, Token},
     keys,
-    store::{Change, Role, Store, StoreError},
+    store::{Change, Store, StoreError},
 };
+
+/// A token with 256 random bits, and its secret, which is shown once.
+pub fn new(
+    name: Name,
+    role: Role,
+    expires_at: Option<Timestamp>,
+) -> Result<(Token, String), getrandom::Error> {
+    let secret = keys::random(PREFIX)?;
+    let (sha256, prefix) = (keys::hash(&secret), keys::beginning(&secret));
+    let now = Timestamp::now();
+    let created_at = Timestamp::from_second(now.as_second()).unwrap_or(now);
+    Ok((Token { name, sha256, prefix, role, created_at, expires_at }, secret))
+}
 
 /// Makes an administrator's token if there is none yet. It stands in `file`, which only its owner can read; the store
 /// has its hash. True if it was made.
@@ -23,15 +38,14 @@ pub fn first(store: &mut dyn Store, file: &Path) -> Result<bool, TokenError> {
     if !contents.tokens.is_empty() {
         return Ok(false);
     }
-    let token = keys::random(PREFIX)?;
+    let (token, secret) = new(first_name(), Role::Admin, None)?;
     let mut draft = OsString::from(file);
     draft.push(format!(".{}", process::id()));
     let draft = PathBuf::from(draft);
     let failed = |error| TokenError::File(file.into(), error);
     // The file comes first: a token that nobody knows could not be replaced.
-    write(&draft, &token).map_err(failed)?;
-    match store.commit(contents.revision, &[Change::Admit(keys::hash(&token), Role::Admin)], Timestamp::now())
-    {
+    write(&draft, &secret).map_err(failed)?;
+    match store.commit(contents.revision, &[Change::Admit(token)], Timestamp::now()) {
         Ok(()) => fs::rename(&draft, file).map(|()| true).map_err(failed),
         // Another process has written since: its token is the first, or there is none yet.
         Err(StoreError::Stale) => {
@@ -63,5 +77,10 @@ pub enum TokenError {
     Store(#[from] StoreError),
 }
 
-const PREFIX: &str = "wat-";
+#[expect(clippy::expect_used, reason = "the text is a name")]
+fn first_name() -> Name {
+    Name::try_from("first".to_owned()).expect("first is a name")
+}
+
+const PREFIX: &str = "wt-";
 const OWNER_ONLY: u32 = 0o600;

@@ -13,7 +13,8 @@ use super::{
     Admin,
     error::ApiError,
     objects::blocking,
-    request::{Body, Caller},
+    operation::Operation,
+    request::{Body, By},
 };
 use crate::{
     object::{Object, ObjectKind},
@@ -33,11 +34,12 @@ pub(super) struct Options {
 
 /// `POST /v1/apply`
 pub(super) async fn apply(
-    _: Caller,
+    by: By,
     State(admin): State<Arc<Admin>>,
     options: Result<Query<Options>, QueryRejection>,
     Body(document): Body,
 ) -> Result<Json<Value>, ApiError> {
+    by.may(Operation::Apply)?;
     let options = options.map_err(|error| ApiError::bad_request("invalid_query", error.body_text()));
     let Query(Options { prune, dry_run }) = options?;
     let objects = objects(document)?;

@@ -52,12 +52,17 @@ impl ApiError {
         Self::new(StatusCode::FORBIDDEN, "forbidden", message)
     }
 
+    /// A token whose role is not for this.
+    pub(super) fn role() -> Self {
+        Self::forbidden("a token of this role is not for this; see /openapi.json for what is")
+    }
+
     pub(super) fn not_found(message: String) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", message)
     }
 
     pub(super) fn unauthorized() -> Self {
-        let message = "an API token is needed, as \"Authorization: Bearer wat-...\"";
+        let message = "an API token is needed, as \"Authorization: Bearer wt-...\"";
         Self::new(StatusCode::UNAUTHORIZED, "invalid_token", message)
     }
 
@@ -92,6 +97,18 @@ impl From<Refusal> for ApiError {
         match &refusal {
             Refusal::NoStore => new(StatusCode::NOT_IMPLEMENTED, "no_store"),
             Refusal::Missing(id) => new(StatusCode::NOT_FOUND, "not_found").about(id),
+            Refusal::NoToken(_) => new(StatusCode::NOT_FOUND, "not_found"),
+            Refusal::TokenExists(_) => new(StatusCode::CONFLICT, "already_exists"),
+            Refusal::LastToken(_) => new(StatusCode::CONFLICT, "in_use"),
+            Refusal::Taken(id) => new(StatusCode::CONFLICT, "already_exists").about(id),
+            Refusal::Held(id) => new(StatusCode::CONFLICT, "in_use").about(id),
+            Refusal::Denied { object, field, .. } => {
+                let mut error = new(StatusCode::FORBIDDEN, "forbidden");
+                error.body.object = object.as_ref().map(ObjectId::to_string);
+                error.body.field = Some(field.clone()).filter(|field| !field.is_empty());
+                error
+            }
+            Refusal::Elsewhere => new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_object"),
             Refusal::OwnedByFile(id) => new(StatusCode::CONFLICT, "owned_by_file").about(id),
             Refusal::Condition(id) => new(StatusCode::PRECONDITION_FAILED, "precondition_failed").about(id),
             Refusal::InUse { id, .. } => new(StatusCode::CONFLICT, "in_use").about(id),

@@ -11,11 +11,13 @@ use axum::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use weir_schema::Name;
 
 use super::{
     Admin,
     error::ApiError,
-    request::{Body, Caller, If, OfKind, OfObject, page_token, query},
+    operation::Operation,
+    request::{Body, By, If, OfKind, Place, page_token, query},
 };
 use crate::{
     keys::NewKey,
@@ -34,6 +36,8 @@ struct Shown {
     created_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     updated_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    registrar: Option<Name>,
     spec: Value,
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
@@ -54,37 +58,46 @@ struct Rotation {
 }
 
 pub(super) async fn list(
-    _: Caller,
+    by: By,
     State(admin): State<Arc<Admin>>,
     OfKind(kind): OfKind,
     parts: Parts,
 ) -> Result<Response, ApiError> {
+    let role = by.may(Operation::List(kind))?;
     let query = query(kind, &parts)?;
-    let page = blocking(&admin, move |registry| registry.list(&query)).await?;
+    let page = blocking(&admin, move |registry| registry.list(&role, &query)).await?;
     let items = page.views.into_iter().map(Shown::from).collect();
     let next_page_token = page.next.as_deref().map(page_token);
     Ok(answer(StatusCode::OK, &List { items, next_page_token }))
 }
 
-pub(super) async fn get(
-    _: Caller,
-    State(admin): State<Arc<Admin>>,
-    OfObject(id): OfObject,
-) -> Result<Response, ApiError> {
-    let view = blocking(&admin, move |registry| registry.get(&id)).await?;
-    Ok(Shown::from(view).into_response())
+pub(super) async fn get(by: By, State(admin): State<Arc<Admin>>, place: Place) -> Result<Response, ApiError> {
+    match place {
+        Place::Object(id) => {
+            let role = by.may(Operation::Get(id.kind))?;
+            let view = blocking(&admin, move |registry| registry.get(&role, &id)).await?;
+            Ok(Shown::from(view).into_response())
+        }
+        Place::Keys(model) => {
+            let role = by.may(Operation::Authorised)?;
+            let keys = blocking(&admin, move |registry| registry.authorised(&role, &model)).await?;
+            Ok(answer(StatusCode::OK, &json!({"keys": keys})))
+        }
+        Place::Key(..) => Err(ApiError::method_not_allowed()),
+    }
 }
 
 pub(super) async fn create(
-    _: Caller,
+    by: By,
     State(admin): State<Arc<Admin>>,
     OfKind(kind): OfKind,
     Body(mut spec): Body,
 ) -> Result<Response, ApiError> {
+    let role = by.may(Operation::Create(kind))?;
     let secret = add_secret(kind, &mut spec)?;
     let object = Object::parse(kind, spec).map_err(|error| Refusal::of_object(error, None))?;
     let id = object.id();
-    let put = blocking(&admin, move |registry| match registry.put(object, &Condition::Absent) {
+    let put = blocking(&admin, move |registry| match registry.put(&role, object, &Condition::Absent) {
         Err(Refusal::Condition(_)) => Ok(None),
         other => other.map(Some),
     });
@@ -94,46 +107,70 @@ pub(super) async fn create(
 }
 
 pub(super) async fn put(
-    _: Caller,
+    by: By,
     State(admin): State<Arc<Admin>>,
-    OfObject(id): OfObject,
+    place: Place,
     If(condition): If,
-    Body(spec): Body,
+    body: Result<Body, ApiError>,
 ) -> Result<Response, ApiError> {
+    let id = match place {
+        Place::Object(id) => id,
+        Place::Keys(_) => return Err(ApiError::method_not_allowed()),
+        Place::Key(model, key) => {
+            let role = by.may(Operation::Authorise)?;
+            blocking(&admin, move |registry| registry.authorise(&role, &model, &key)).await?;
+            return Ok(StatusCode::NO_CONTENT.into_response());
+        }
+    };
+    let role = by.may(Operation::Put(id.kind))?;
+    let Body(spec) = body?;
     let object = Object::parse(id.kind, spec).map_err(|error| Refusal::of_object(error, Some(id.clone())))?;
     if object.id() != id {
         return Err(Refusal::of_name(id).into());
     }
-    let (view, is_new) = blocking(&admin, move |registry| registry.put(object, &condition)).await?;
+    let (view, is_new) = blocking(&admin, move |registry| registry.put(&role, object, &condition)).await?;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Shown::from(view)).into_response())
 }
 
 pub(super) async fn delete(
-    _: Caller,
+    by: By,
     State(admin): State<Arc<Admin>>,
-    OfObject(id): OfObject,
+    place: Place,
     If(condition): If,
 ) -> Result<StatusCode, ApiError> {
-    blocking(&admin, move |registry| registry.delete(&id, &condition)).await?;
+    match place {
+        Place::Object(id) => {
+            let role = by.may(Operation::Delete(id.kind))?;
+            blocking(&admin, move |registry| registry.delete(&role, &id, &condition)).await?;
+        }
+        Place::Key(model, key) => {
+            let role = by.may(Operation::Withdraw)?;
+            blocking(&admin, move |registry| registry.withdraw(&role, &model, &key)).await?;
+        }
+        Place::Keys(_) => return Err(ApiError::method_not_allowed()),
+    }
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// `POST /v1/keys/{id}/rotate`, the one thing that is done to an object besides writing it.
 pub(super) async fn act(
-    _: Caller,
+    by: By,
     State(admin): State<Arc<Admin>>,
-    OfObject(id): OfObject,
+    place: Place,
     If(condition): If,
     body: Result<Body, ApiError>,
 ) -> Result<Response, ApiError> {
-    let (ObjectKind::Keys, Some(name)) = (id.kind, id.name.strip_suffix("/rotate")) else {
+    let Place::Object(ObjectId { kind: ObjectKind::Keys, name }) = place else {
         return Err(ApiError::method_not_allowed());
     };
-    let (id, Rotation { overlap_secs }) = (id.kind.id(name), body?.read()?);
+    let name = name.strip_suffix("/rotate").ok_or_else(ApiError::method_not_allowed)?;
+    let role = by.may(Operation::Rotate)?;
+    let (id, Rotation { overlap_secs }) = (ObjectKind::Keys.id(name), body?.read()?);
     let key = new_key()?;
     let hash = key.hash();
-    let view = blocking(&admin, move |registry| registry.rotate(&id, hash, overlap_secs, &condition)).await?;
+    let view =
+        blocking(&admin, move |registry| registry.rotate(&role, &id, hash, overlap_secs, &condition)).await?;
     Ok(Shown { secret: Some(key.secret().into()), ..Shown::from(view) }.into_response())
 }
 
@@ -149,7 +186,11 @@ fn add_secret(kind: ObjectKind, spec: &mut Value) -> Result<Option<String>, ApiE
 }
 
 fn new_key() -> Result<NewKey, ApiError> {
-    NewKey::generate().map_err(|error| ApiError::fault(format!("the system has no random numbers: {error}")))
+    NewKey::generate().map_err(random_fault)
+}
+
+pub(super) fn random_fault(error: impl std::fmt::Display) -> ApiError {
+    ApiError::fault(format!("the system has no random numbers: {error}"))
 }
 
 /// The registry checks, saves and publishes in one go, so it has a thread for that time.
@@ -163,13 +204,13 @@ pub(super) async fn blocking<T: Send + 'static>(
 }
 
 impl From<View> for Shown {
-    fn from(View { id: ObjectId { kind, name }, owner, etag, written, spec }: View) -> Self {
+    fn from(View { id: ObjectId { kind, name }, owner, etag, written, registrar, spec }: View) -> Self {
         let owner = match owner {
             Owner::File => "file",
             Owner::Api => "api",
         };
         let (created_at, updated_at) = written.unzip();
-        Self { kind, name, owner, etag, created_at, updated_at, spec, secret: None }
+        Self { kind, name, owner, etag, created_at, updated_at, registrar, spec, secret: None }
     }
 }
 
@@ -182,7 +223,7 @@ impl IntoResponse for Shown {
     }
 }
 
-fn answer(status: StatusCode, body: &impl Serialize) -> Response {
+pub(super) fn answer(status: StatusCode, body: &impl Serialize) -> Response {
     let headers: [(HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-store")];
     (status, headers, Json(body)).into_response()
 }

@@ -11,25 +11,33 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Admin, error::ApiError};
+use super::{Admin, error::ApiError, operation::Operation};
 use crate::{
+    access::Role,
     keys,
+    model::decode,
     object::{ObjectId, ObjectKind},
     registry::{Condition, Query},
-    store::Role,
 };
 
 /// A request from someone who has a token.
-pub(super) struct Caller;
+pub(super) struct By(Role);
 
-/// A request from someone who has a token, where there are tokens.
+/// A request from an administrator, where there are tokens.
 pub(super) struct Restorer;
 
 /// The kind of objects that the path names.
 pub(super) struct OfKind(pub(super) ObjectKind);
 
-/// The object that the path names.
-pub(super) struct OfObject(pub(super) ObjectId);
+/// What the path names.
+pub(super) enum Place {
+    /// An object.
+    Object(ObjectId),
+    /// The keys that may use a model.
+    Keys(ObjectId),
+    /// A key that may use a model, or is to.
+    Key(ObjectId, ObjectId),
+}
 
 /// The condition that the headers name.
 pub(super) struct If(pub(super) Condition);
@@ -37,7 +45,14 @@ pub(super) struct If(pub(super) Condition);
 /// A body of JSON.
 pub(super) struct Body(pub(super) Value);
 
-impl FromRequestParts<Arc<Admin>> for Caller {
+impl By {
+    /// The role, if it may ask for this.
+    pub(super) fn may(self, operation: Operation) -> Result<Role, ApiError> {
+        if operation.roles().contains(&self.0.name()) { Ok(self.0) } else { Err(ApiError::role()) }
+    }
+}
+
+impl FromRequestParts<Arc<Admin>> for By {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, admin: &Arc<Admin>) -> Result<Self, ApiError> {
@@ -47,10 +62,8 @@ impl FromRequestParts<Arc<Admin>> for Caller {
             scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
         });
         // Who guesses learns nothing from how long the look-up takes: it is by hash.
-        match admin.registry.role(&keys::hash(token.unwrap_or_default()))? {
-            Some(Role::Admin) => Ok(Self),
-            None => Err(ApiError::unauthorized()),
-        }
+        let token = admin.registry.token(&keys::hash(token.unwrap_or_default()))?;
+        token.map(|token| Self(token.role)).ok_or_else(ApiError::unauthorized)
     }
 }
 
@@ -59,7 +72,7 @@ impl FromRequestParts<Arc<Admin>> for Restorer {
 
     async fn from_request_parts(parts: &mut Parts, admin: &Arc<Admin>) -> Result<Self, ApiError> {
         if admin.registry.has_store() {
-            Caller::from_request_parts(parts, admin).await?;
+            By::from_request_parts(parts, admin).await?.may(Operation::Restore)?;
         }
         Ok(Self)
     }
@@ -75,13 +88,30 @@ impl FromRequestParts<Arc<Admin>> for OfKind {
     }
 }
 
-impl FromRequestParts<Arc<Admin>> for OfObject {
+impl FromRequestParts<Arc<Admin>> for Place {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, admin: &Arc<Admin>) -> Result<Self, ApiError> {
-        let path = Path::<(String, String)>::from_request_parts(parts, admin).await;
-        let Path((kind, name)) = path.map_err(|_| ApiError::unknown_path())?;
-        ObjectKind::named(&kind).map(|kind| Self(kind.id(name))).ok_or_else(ApiError::unknown_path)
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<Admin>) -> Result<Self, ApiError> {
+        Self::path(parts.uri.path()).ok_or_else(ApiError::unknown_path)
+    }
+}
+
+impl Place {
+    /// What a path below `/v1/` names. A slash in a name may stand as it is, but where it would be read as one of
+    /// `/keys/`, of which the last counts.
+    fn path(path: &str) -> Option<Self> {
+        let (kind, name) = path.strip_prefix("/v1/")?.split_once('/')?;
+        let kind = ObjectKind::named(kind)?;
+        let id =
+            |kind: ObjectKind, name: &str| Some(kind.id(decode(name).ok().filter(|name| !name.is_empty())?));
+        if kind != ObjectKind::Models {
+            return id(kind, name).map(Self::Object);
+        }
+        match (name.rsplit_once("/keys/"), name.strip_suffix("/keys")) {
+            (Some((model, key)), _) => Some(Self::Key(id(kind, model)?, id(ObjectKind::Keys, key)?)),
+            (None, Some(model)) => id(kind, model).map(Self::Keys),
+            (None, None) => id(kind, name).map(Self::Object),
+        }
     }
 }
 
@@ -126,21 +156,11 @@ impl FromRequestParts<Arc<Admin>> for If {
 
 /// The query of a list.
 pub(super) fn query(kind: ObjectKind, parts: &Parts) -> Result<Query, ApiError> {
-    let refuse = |name: &str, rule: &str| ApiError::bad_request("invalid_query", format!("{name}: {rule}"));
-    let params = Params::<Vec<(String, String)>>::try_from_uri(&parts.uri);
-    let Params(params) = params.map_err(|_| refuse("the query", "it is not name=value&..."))?;
     let mut query = Query { kind, after: None, limit: PAGE, labels: Vec::new() };
-    for (name, value) in params {
+    for (name, value) in params(parts)? {
         match name.as_str() {
-            "limit" => {
-                let limit = value.parse().ok().filter(|limit| (1..=LARGEST_PAGE).contains(limit));
-                query.limit = limit.ok_or_else(|| refuse("limit", "a number from 1 to 1000"))?;
-            }
-            "page_token" => {
-                let after =
-                    BASE64_URL_SAFE_NO_PAD.decode(&value).ok().and_then(|name| String::from_utf8(name).ok());
-                query.after = Some(after.ok_or_else(|| refuse("page_token", "not one that this API gave"))?);
-            }
+            "limit" => query.limit = limit(&value)?,
+            "page_token" => query.after = Some(after(&value)?),
             "label" if kind.has_labels() => {
                 let (label, value) =
                     value.split_once('=').ok_or_else(|| refuse("label", "written as k=v"))?;
@@ -150,6 +170,38 @@ pub(super) fn query(kind: ObjectKind, parts: &Parts) -> Result<Query, ApiError> 
         }
     }
     Ok(query)
+}
+
+/// The query of a list that has pages only: the name after which it begins, and how many there may be.
+pub(super) fn pages(parts: &Parts) -> Result<(Option<String>, usize), ApiError> {
+    let mut pages = (None, PAGE);
+    for (name, value) in params(parts)? {
+        match name.as_str() {
+            "limit" => pages.1 = limit(&value)?,
+            "page_token" => pages.0 = Some(after(&value)?),
+            other => return Err(refuse(other, "no parameter of this list")),
+        }
+    }
+    Ok(pages)
+}
+
+fn params(parts: &Parts) -> Result<Vec<(String, String)>, ApiError> {
+    let params = Params::<Vec<(String, String)>>::try_from_uri(&parts.uri);
+    params.map(|Params(params)| params).map_err(|_| refuse("the query", "it is not name=value&..."))
+}
+
+fn limit(value: &str) -> Result<usize, ApiError> {
+    let limit = value.parse().ok().filter(|limit| (1..=LARGEST_PAGE).contains(limit));
+    limit.ok_or_else(|| refuse("limit", "a number from 1 to 1000"))
+}
+
+fn after(value: &str) -> Result<String, ApiError> {
+    let name = BASE64_URL_SAFE_NO_PAD.decode(value).ok().and_then(|name| String::from_utf8(name).ok());
+    name.ok_or_else(|| refuse("page_token", "not one that this API gave"))
+}
+
+fn refuse(name: &str, rule: &str) -> ApiError {
+    ApiError::bad_request("invalid_query", format!("{name}: {rule}"))
 }
 
 /// The token that stands for all objects after this name.

@@ -173,7 +173,7 @@ pub(crate) fn encode(text: &str) -> String {
         .collect()
 }
 
-fn decode(text: &str) -> Result<String, InvalidService> {
+pub(crate) fn decode(text: &str) -> Result<String, InvalidService> {
     let mut parts = text.split('%');
     let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
     for part in parts {

@@ -1,5 +1,8 @@
 //! Why a change is not made.
 
+use weir_schema::Name;
+
+use super::Denied;
 use crate::{
     compile::CompileError,
     load::LoadError,
@@ -33,6 +36,34 @@ pub enum Refusal {
         /// Where it does.
         field: String,
     },
+    /// Something else needs it that the caller is not shown.
+    #[error("{0} is in use")]
+    Held(ObjectId),
+    /// The role does not allow it.
+    #[error("{denied}")]
+    Denied {
+        /// The object.
+        object: Option<ObjectId>,
+        /// Its field; empty for the whole.
+        field: String,
+        /// Why.
+        denied: Denied,
+    },
+    /// Something that the caller is not shown has the name.
+    #[error("the name of {0} is taken")]
+    Taken(ObjectId),
+    /// The change does not fit what the caller is not shown.
+    #[error("the change does not fit the rest of the configuration")]
+    Elsewhere,
+    /// There is no such token.
+    #[error("there is no tokens/{0}")]
+    NoToken(Name),
+    /// There is a token of this name.
+    #[error("tokens/{0} is there already")]
+    TokenExists(Name),
+    /// Nobody could use the API any more.
+    #[error("tokens/{0} is the last one of an administrator that does not expire")]
+    LastToken(Name),
     /// An object is wrong, or does not fit the others.
     #[error("{problem}")]
     Invalid {

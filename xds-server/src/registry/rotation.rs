@@ -8,6 +8,7 @@ use weir_schema::KeyHash;
 
 use super::{Condition, Connection, Refusal, Registry, State, View, now};
 use crate::{
+    access::Role,
     file::Key,
     object::{Object, ObjectId, ObjectKind},
     store::Change,
@@ -17,6 +18,7 @@ impl Registry {
     /// Gives a key another secret. What was accepted before is for as long as `overlap_secs` says.
     pub fn rotate(
         &self,
+        role: &Role,
         id: &ObjectId,
         hash: KeyHash,
         overlap_secs: u32,
@@ -26,9 +28,10 @@ impl Registry {
             now().saturating_add(SignedDuration::from_secs(overlap_secs.into())).unwrap_or(Timestamp::MAX);
         self.change(|writer| {
             let state = &writer.state;
-            let before = state.changeable(id)?;
+            let before = state.changeable_by(role, id)?;
             condition.check(id, before.as_ref())?;
-            let Some(mut key) = state.key(id) else { return Err(Refusal::Missing(id.clone())) };
+            let key = before.and_then(|_| state.key(id));
+            let mut key = key.ok_or_else(|| Refusal::Missing(id.clone()))?;
             let old: Vec<KeyHash> = key.sha256.into();
             let mut changes = Vec::new();
             key.sha256 = if overlap_secs == 0 {
@@ -43,7 +46,7 @@ impl Registry {
                 [vec![hash], old].concat().into()
             };
             changes.push(Change::Put(Object::Key(key)));
-            writer.write(&changes)?;
+            writer.write(&changes).map_err(|refusal| writer.state.tell(role, refusal, id))?;
             writer.state.view(id).ok_or_else(|| Refusal::Missing(id.clone()))
         })
     }
@@ -66,7 +69,7 @@ impl Registry {
 }
 
 impl State {
-    fn key(&self, id: &ObjectId) -> Option<Key> {
+    pub(super) fn key(&self, id: &ObjectId) -> Option<Key> {
         let Some(Object::Key(key)) = self.contents.objects.get(id).map(|stored| &stored.object) else {
             return None;
         };

@@ -8,7 +8,7 @@ use std::{
 use tokio::{task::block_in_place, time};
 use tracing::{info, warn};
 
-use super::{Connection, Refusal, Registry, State, Writer};
+use super::{Connection, Refusal, Registry, State, Writer, now};
 use crate::store::{Change, Contents, Store, StoreError};
 
 type Locked<'a> = MutexGuard<'a, Box<dyn Store>>;
@@ -104,6 +104,7 @@ impl Writer<'_> {
     /// Checks the changes, saves them, and serves them.
     pub(super) fn write(&mut self, changes: &[Change]) -> Result<(), Refusal> {
         let Self { registry, store, state } = self;
+        let changes = &state.with_revocations(changes);
         let (contents, candidate, now) = state.candidate(changes)?;
         store.commit(state.contents.revision, changes, now)?;
         state.contents = contents;
@@ -114,6 +115,16 @@ impl Writer<'_> {
         if state.loader.is_refused() {
             registry.retry.notify_one();
         }
+        Ok(())
+    }
+
+    /// Saves changes after which the same is served as before.
+    pub(super) fn save(&mut self, changes: &[Change]) -> Result<(), Refusal> {
+        let mut contents = self.state.contents.clone();
+        let now = now();
+        contents.apply(changes, now);
+        self.store.commit(self.state.contents.revision, changes, now)?;
+        self.state.contents = contents;
         Ok(())
     }
 }

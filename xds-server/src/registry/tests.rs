@@ -66,7 +66,7 @@ impl Bench {
     }
 
     fn put(&self, kind: ObjectKind, spec: Value) -> Result<(View, bool), Refusal> {
-        self.registry.put(Object::parse(kind, spec).unwrap(), &Condition::None)
+        self.registry.put(&Role::Admin, Object::parse(kind, spec).unwrap(), &Condition::None)
     }
 
     fn edit(&self, text: &str) -> Value {
@@ -76,7 +76,7 @@ impl Bench {
     }
 
     fn hashes(&self, id: &ObjectId) -> Vec<KeyHash> {
-        let key: Key = serde_json::from_value(self.registry.get(id).unwrap().spec).unwrap();
+        let key: Key = serde_json::from_value(self.registry.get(&Role::Admin, id).unwrap().spec).unwrap();
         key.sha256.into()
     }
 }
@@ -133,7 +133,7 @@ fn what_is_written_is_served_and_is_there_after_a_restart() {
     assert_ne!(version, before);
     let bench = bench.restarted();
     assert_eq!(bench.status.report().version, version);
-    assert_eq!(bench.registry.get(&view.id).unwrap(), view);
+    assert_eq!(bench.registry.get(&Role::Admin, &view.id).unwrap(), view);
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn a_wrong_write_names_its_field_and_changes_nothing() {
     );
     assert_eq!(bench.status.report().version, before);
     let bench = bench.restarted();
-    let missing = bench.registry.get(&ObjectKind::Models.id("org/index-1.9"));
+    let missing = bench.registry.get(&Role::Admin, &ObjectKind::Models.id("org/index-1.9"));
     assert!(matches!(missing, Err(Refusal::Missing(_))), "{missing:?}");
 }
 
@@ -157,11 +157,11 @@ fn a_wrong_write_names_its_field_and_changes_nothing() {
 fn what_the_file_has_is_shown_and_not_changed() {
     let bench = Bench::new();
     let id = ObjectKind::Providers.id("local");
-    assert_eq!(bench.registry.get(&id).unwrap().owner, Owner::File);
+    assert_eq!(bench.registry.get(&Role::Admin, &id).unwrap().owner, Owner::File);
     let spec = json!({"name": "local", "upstream": "http://127.0.0.1:9090/v1"});
     let refusal = bench.put(ObjectKind::Providers, spec).unwrap_err();
     assert!(matches!(refusal, Refusal::OwnedByFile(_)), "{refusal}");
-    let refusal = bench.registry.delete(&id, &Condition::None).unwrap_err();
+    let refusal = bench.registry.delete(&Role::Admin, &id, &Condition::None).unwrap_err();
     assert!(matches!(refusal, Refusal::OwnedByFile(_)), "{refusal}");
 }
 
@@ -172,10 +172,10 @@ fn what_is_in_use_stays() {
     bench.put(ObjectKind::Providers, other).unwrap();
     bench.put(ObjectKind::Models, index("other")).unwrap();
     let id = ObjectKind::Providers.id("other");
-    let refusal = bench.registry.delete(&id, &Condition::None).unwrap_err();
+    let refusal = bench.registry.delete(&Role::Admin, &id, &Condition::None).unwrap_err();
     assert_eq!(refusal.to_string(), "providers/other is in use by models/org/index-1.9");
-    bench.registry.delete(&ObjectKind::Models.id("org/index-1.9"), &Condition::None).unwrap();
-    bench.registry.delete(&id, &Condition::None).unwrap();
+    bench.registry.delete(&Role::Admin, &ObjectKind::Models.id("org/index-1.9"), &Condition::None).unwrap();
+    bench.registry.delete(&Role::Admin, &id, &Condition::None).unwrap();
 }
 
 #[test]
@@ -184,10 +184,10 @@ fn a_domain_with_callers_stays() {
     bench.put(ObjectKind::Domains, json!({"name": "finance", "hosts": ["finance.example"]})).unwrap();
     bench.put(ObjectKind::Consumers, json!({"name": "ledger", "domain": "finance"})).unwrap();
     let id = ObjectKind::Domains.id("finance");
-    let refusal = bench.registry.delete(&id, &Condition::None).unwrap_err();
+    let refusal = bench.registry.delete(&Role::Admin, &id, &Condition::None).unwrap_err();
     assert_eq!(refusal.to_string(), "domains/finance is in use by consumers/ledger");
-    bench.registry.delete(&ObjectKind::Consumers.id("ledger"), &Condition::None).unwrap();
-    bench.registry.delete(&id, &Condition::None).unwrap();
+    bench.registry.delete(&Role::Admin, &ObjectKind::Consumers.id("ledger"), &Condition::None).unwrap();
+    bench.registry.delete(&Role::Admin, &id, &Condition::None).unwrap();
 }
 
 #[test]
@@ -207,9 +207,9 @@ fn a_file_that_names_a_stored_object_is_refused_until_one_of_the_two_is_gone() {
     bench.put(ObjectKind::Consumers, json!({"name": "team"})).unwrap();
     let config = serde_json::to_value(bench.status.report()).unwrap()["config"].clone();
     assert_eq!(config["state"], "refused", "a write says nothing about the file");
-    bench.registry.delete(&view.id, &Condition::Matches(vec![view.etag])).unwrap();
+    bench.registry.delete(&Role::Admin, &view.id, &Condition::Matches(vec![view.etag])).unwrap();
     assert_eq!(bench.edit(&clash)["state"], "running");
-    assert_eq!(bench.registry.get(&view.id).unwrap().owner, Owner::File);
+    assert_eq!(bench.registry.get(&Role::Admin, &view.id).unwrap().owner, Owner::File);
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn a_condition_that_does_not_hold_stops_the_write() {
     let bench = Bench::new();
     let put = |condition: Condition| {
         let team = Object::parse(ObjectKind::Consumers, json!({"name": "team"})).unwrap();
-        bench.registry.put(team, &condition).map(|(view, _)| view.etag)
+        bench.registry.put(&Role::Admin, team, &condition).map(|(view, _)| view.etag)
     };
     assert!(matches!(put(Condition::Present), Err(Refusal::Condition(_))));
     let first = put(Condition::Absent).unwrap();
@@ -235,13 +235,13 @@ fn a_rotated_key_has_both_secrets_until_the_overlap_is_over() {
     bench.put(ObjectKind::Keys, json!({"id": "laptop", "sha256": old})).unwrap();
     let at =
         |seconds: i64| Timestamp::now().saturating_add(jiff::SignedDuration::from_secs(seconds)).unwrap();
-    bench.registry.rotate(&id, new, 60, &Condition::None).unwrap();
+    bench.registry.rotate(&Role::Admin, &id, new, 60, &Condition::None).unwrap();
     bench.registry.retire(at(30));
     assert_eq!(bench.hashes(&id), [new, old]);
     let bench = bench.restarted();
     bench.registry.retire(at(61));
     assert_eq!(bench.hashes(&id), [new]);
-    bench.registry.rotate(&id, newest, 0, &Condition::None).unwrap();
+    bench.registry.rotate(&Role::Admin, &id, newest, 0, &Condition::None).unwrap();
     assert_eq!(bench.hashes(&id), [newest]);
 }
 
@@ -256,11 +256,11 @@ fn a_list_comes_in_pages_and_by_label() {
     let labels = vec![("tier".to_owned(), "gold".to_owned())];
     let query = |after| Query { kind: ObjectKind::Consumers, after, limit: 2, labels: labels.clone() };
     let names = |page: &Page| page.views.iter().map(|view| view.id.name.clone()).collect::<Vec<_>>();
-    let first = bench.registry.list(&query(None)).unwrap();
+    let first = bench.registry.list(&Role::Admin, &query(None)).unwrap();
     assert_eq!((names(&first), first.next.as_deref()), (vec!["a".to_owned(), "c".to_owned()], Some("c")));
-    let last = bench.registry.list(&query(first.next)).unwrap();
+    let last = bench.registry.list(&Role::Admin, &query(first.next)).unwrap();
     assert_eq!((names(&last), last.next), (vec!["d".to_owned()], None));
-    let keys = bench.registry.list(&Query { kind: ObjectKind::Keys, ..query(None) }).unwrap();
+    let keys = bench.registry.list(&Role::Admin, &Query { kind: ObjectKind::Keys, ..query(None) }).unwrap();
     assert_eq!(names(&keys), ["k"]);
 }
 
@@ -271,7 +271,7 @@ fn what_one_process_writes_is_served_by_the_other_and_neither_overwrites_the_oth
     let before = other.status.report().version;
     let (view, _) = one.put(ObjectKind::Models, index("local")).unwrap();
     assert!(other.registry.refresh());
-    assert_eq!(other.registry.get(&view.id).unwrap(), view);
+    assert_eq!(other.registry.get(&Role::Admin, &view.id).unwrap(), view);
     assert_ne!(other.status.report().version, before);
     // The other one does not know of this yet, and writes upon it all the same.
     one.put(ObjectKind::Consumers, json!({"name": "team"})).unwrap();
@@ -290,9 +290,12 @@ fn a_condition_is_checked_upon_what_another_process_has_written() {
     other.registry.refresh();
     one.put(ObjectKind::Consumers, json!({"name": "team", "labels": {"tier": "gold"}})).unwrap();
     let team = Object::parse(ObjectKind::Consumers, json!({"name": "team"})).unwrap();
-    let refusal = other.registry.put(team, &Condition::Matches(vec![seen.etag])).unwrap_err();
+    let refusal = other.registry.put(&Role::Admin, team, &Condition::Matches(vec![seen.etag])).unwrap_err();
     assert!(matches!(refusal, Refusal::Condition(_)), "{refusal}");
-    let refusal = other.registry.delete(&ObjectKind::Providers.id("nobody"), &Condition::None).unwrap_err();
+    let refusal = other
+        .registry
+        .delete(&Role::Admin, &ObjectKind::Providers.id("nobody"), &Condition::None)
+        .unwrap_err();
     assert!(matches!(refusal, Refusal::Missing(_)), "{refusal}");
 }
 
@@ -305,7 +308,7 @@ fn while_the_store_is_away_nothing_is_changed_or_shown_and_the_last_snapshot_is_
     store.set_away(true);
     for refusal in [
         one.put(ObjectKind::Consumers, json!({"name": "team"})).unwrap_err(),
-        one.registry.get(&view.id).unwrap_err(),
+        one.registry.get(&Role::Admin, &view.id).unwrap_err(),
     ] {
         assert_eq!(refusal.to_string(), "the database does not answer: it sleeps");
     }
@@ -314,8 +317,8 @@ fn while_the_store_is_away_nothing_is_changed_or_shown_and_the_last_snapshot_is_
     store.set_away(false);
     other.put(ObjectKind::Consumers, json!({"name": "team"})).unwrap();
     assert!(one.registry.refresh());
-    assert_eq!(one.registry.get(&view.id).unwrap(), view);
-    assert_eq!(one.registry.get(&ObjectKind::Consumers.id("team")).unwrap().owner, Owner::Api);
+    assert_eq!(one.registry.get(&Role::Admin, &view.id).unwrap(), view);
+    assert_eq!(one.registry.get(&Role::Admin, &ObjectKind::Consumers.id("team")).unwrap().owner, Owner::Api);
 }
 
 #[test]
@@ -329,7 +332,7 @@ fn a_store_that_does_not_fit_the_files_of_a_process_is_reported_and_not_served()
     one.registry.reload();
     let report = serde_json::to_value(one.status.report()).unwrap();
     assert_eq!((&report["config"]["state"], &report["version"]), (&json!("refused"), &json!(version)));
-    other.registry.delete(&view.id, &Condition::None).unwrap();
+    other.registry.delete(&Role::Admin, &view.id, &Condition::None).unwrap();
     assert!(one.registry.refresh());
     one.registry.reload();
     assert_eq!(serde_json::to_value(one.status.report()).unwrap()["config"]["state"], "running");
@@ -342,7 +345,7 @@ fn a_secret_is_dropped_once_by_whichever_process_is_first() {
     let (old, new) = (keys::hash("old"), keys::hash("new"));
     let id = ObjectKind::Keys.id("laptop");
     one.put(ObjectKind::Keys, json!({"id": "laptop", "sha256": old})).unwrap();
-    one.registry.rotate(&id, new, 1, &Condition::None).unwrap();
+    one.registry.rotate(&Role::Admin, &id, new, 1, &Condition::None).unwrap();
     other.registry.refresh();
     let later = Timestamp::now().saturating_add(jiff::SignedDuration::from_secs(60)).unwrap();
     one.registry.retire(later);

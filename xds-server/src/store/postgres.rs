@@ -17,10 +17,10 @@ use tokio::{
     sync::Notify,
     time,
 };
-use tokio_postgres::{Client, IsolationLevel, Row, Statement, Transaction, error::SqlState};
-use weir_schema::KeyHash;
+use tokio_postgres::{Client, IsolationLevel, Row, Statement, Transaction, error::SqlState, types::ToSql};
+use weir_schema::{KeyHash, Name};
 
-use super::{Change, Contents, Revision, Role, Store, StoreError, Stored};
+use super::{Change, Contents, Revision, Store, StoreError, Stored, Token};
 use crate::object::ObjectId;
 
 pub use address::{Address, InvalidAddress};
@@ -44,7 +44,9 @@ struct Statements {
     delete: Statement,
     retire: Statement,
     retired: Statement,
+    register: Statement,
     admit: Statement,
+    revoke: Statement,
 }
 
 impl Postgres {
@@ -138,7 +140,9 @@ impl Session {
             delete: client.prepare(DELETE).await?,
             retire: client.prepare(RETIRE).await?,
             retired: client.prepare(RETIRED).await?,
+            register: client.prepare(REGISTER).await?,
             admit: client.prepare(ADMIT).await?,
+            revoke: client.prepare(REVOKE).await?,
         };
         Ok(Self { client, statements })
     }
@@ -152,9 +156,8 @@ async fn contents(all: &Transaction<'_>) -> Result<Contents, StoreError> {
     let retiring = retiring.iter().map(|row| {
         Ok::<_, StoreError>(((row.try_get(0)?, hash(row.try_get(1)?)?), super::time(row.try_get(2)?)?))
     });
-    let tokens = all.query("SELECT sha256, role FROM weir_tokens", &[]).await?;
-    let tokens =
-        tokens.iter().map(|row| Ok::<_, StoreError>((hash(row.try_get(0)?)?, Role::named(row.try_get(1)?)?)));
+    let tokens = all.query(TOKENS, &[]).await?;
+    let tokens = tokens.iter().map(|row| token(row).map(|token| (token.name.clone(), token)));
     let (objects, retiring) = (objects.collect::<Result<_, _>>()?, retiring.collect::<Result<_, _>>()?);
     Ok(Contents { revision, objects, retiring, tokens: tokens.collect::<Result<_, _>>()? })
 }
@@ -183,10 +186,19 @@ async fn write(
         Change::Retired(key, hash) => {
             transaction.execute(&statements.retired, &[key, &hash.to_bytes().as_slice()]).await
         }
-        Change::Admit(hash, role) => {
-            let hash = hash.to_bytes();
-            transaction.execute(&statements.admit, &[&hash.as_slice(), &role.as_str(), &now]).await
+        Change::Register(ObjectId { kind, name }, provider) => {
+            transaction.execute(&statements.register, &[&kind.as_str(), name, &provider.as_str()]).await
         }
+        Change::Admit(token) => {
+            let Token { name, sha256, prefix, role, created_at, expires_at } = token;
+            let (hash, role_name) = (sha256.to_bytes(), role.name().as_str());
+            let (bound_to, created_at) = (role.bound_to().map(Name::as_str), created_at.as_second());
+            let expires_at = expires_at.map(Timestamp::as_second);
+            let named: [&(dyn ToSql + Sync); 3] = [&name.as_str(), &hash.as_slice(), prefix];
+            let allowed: [&(dyn ToSql + Sync); 4] = [&role_name, &bound_to, &created_at, &expires_at];
+            transaction.execute(&statements.admit, &[named.as_slice(), &allowed].concat()).await
+        }
+        Change::Revoke(name) => transaction.execute(&statements.revoke, &[&name.as_str()]).await,
     }
 }
 
@@ -196,7 +208,12 @@ fn revision(row: &Row) -> Result<Revision, StoreError> {
 
 fn stored(row: &Row) -> Result<Stored, StoreError> {
     let named = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-    Stored::of_columns(named, row.try_get(3)?, row.try_get(4)?, row.try_get(5)?)
+    Stored::of_columns(named, row.try_get(3)?, row.try_get(4)?, row.try_get(5)?, row.try_get(6)?)
+}
+
+fn token(row: &Row) -> Result<Token, StoreError> {
+    let named = (row.try_get(0)?, hash(row.try_get(1)?)?, row.try_get(2)?);
+    Token::of_columns(named, (row.try_get(3)?, row.try_get(4)?), row.try_get(5)?, row.try_get(6)?)
 }
 
 fn hash(bytes: &[u8]) -> Result<KeyHash, StoreError> {
@@ -243,7 +260,8 @@ const SESSION: &str = "
 ";
 
 const REVISION: &str = "SELECT revision FROM weir_state";
-const OBJECTS: &str = "SELECT kind, name, spec, revision, created_at, updated_at FROM weir_objects";
+const OBJECTS: &str =
+    "SELECT kind, name, spec, revision, created_at, updated_at, registrar FROM weir_objects";
 const COUNTED: &str = "UPDATE weir_state SET revision = $1 WHERE revision = $2";
 const NOTIFY: &str = "SELECT pg_notify($1, $2)";
 const PUT: &str = "INSERT INTO weir_objects (kind, name, spec, revision, created_at, updated_at) \
@@ -254,5 +272,10 @@ const DELETE: &str = "WITH key AS (DELETE FROM weir_retiring WHERE $1 = 'keys' A
 const RETIRE: &str = "INSERT INTO weir_retiring (key, sha256, until) VALUES ($1, $2, $3) \
     ON CONFLICT (key, sha256) DO UPDATE SET until = excluded.until";
 const RETIRED: &str = "DELETE FROM weir_retiring WHERE key = $1 AND sha256 = $2";
-const ADMIT: &str = "INSERT INTO weir_tokens (sha256, role, created_at) VALUES ($1, $2, $3) \
-    ON CONFLICT (sha256) DO UPDATE SET role = excluded.role";
+const REGISTER: &str = "UPDATE weir_objects SET registrar = $3 WHERE kind = $1 AND name = $2";
+const TOKENS: &str = "SELECT name, sha256, prefix, role, bound_to, created_at, expires_at FROM weir_tokens";
+const ADMIT: &str = "INSERT INTO weir_tokens (name, sha256, prefix, role, bound_to, created_at, expires_at) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (name) DO UPDATE SET sha256 = excluded.sha256, \
+    prefix = excluded.prefix, role = excluded.role, bound_to = excluded.bound_to, \
+    created_at = excluded.created_at, expires_at = excluded.expires_at";
+const REVOKE: &str = "DELETE FROM weir_tokens WHERE name = $1";

@@ -5,9 +5,9 @@ use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt, path::Path, sync::Arc, 
 use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, Row, TransactionBehavior, params};
 use tokio::sync::Notify;
-use weir_schema::KeyHash;
+use weir_schema::{KeyHash, Name};
 
-use super::{Change, Contents, Revision, Role, Store, StoreError, Stored, time};
+use super::{Change, Contents, Revision, Store, StoreError, Stored, Token, time};
 use crate::object::{ObjectId, ObjectKind};
 
 /// A store in an SQLite database. One process has it at a time.
@@ -58,16 +58,16 @@ impl Store for Sqlite {
 
     fn read(&mut self) -> Result<Contents, StoreError> {
         let revision = self.revision()?;
-        let objects =
-            self.rows("SELECT kind, name, spec, revision, created_at, updated_at FROM objects", stored)?;
+        let objects = self.rows(
+            "SELECT kind, name, spec, revision, created_at, updated_at, registrar FROM objects",
+            stored,
+        )?;
         let objects = objects.into_iter().map(|stored| (stored.object.id(), stored)).collect();
         let retiring = self.rows("SELECT key, sha256, until FROM retiring", |row| {
             Ok(((row.get(0)?, hash(row.get(1)?)), time(row.get(2)?)?))
         })?;
-        let tokens = self.rows("SELECT sha256, role FROM tokens", |row| {
-            Ok((hash(row.get(0)?), Role::named(&row.get::<_, String>(1)?)?))
-        })?;
-        let (retiring, tokens) = (retiring.into_iter().collect(), tokens.into_iter().collect());
+        let tokens = self.rows(TOKENS, token)?.into_iter().map(|token| (token.name.clone(), token));
+        let (retiring, tokens) = (retiring.into_iter().collect(), tokens.collect());
         Ok(Contents { revision, objects, retiring, tokens })
     }
 
@@ -112,17 +112,38 @@ fn write(
         ),
         Change::Retired(key, hash) => connection
             .execute("DELETE FROM retiring WHERE key = ?1 AND sha256 = ?2", params![key, hash.to_bytes()]),
-        Change::Admit(hash, role) => connection.execute(
-            "INSERT OR REPLACE INTO tokens (sha256, role, created_at) VALUES (?1, ?2, ?3)",
-            params![hash.to_bytes(), role.as_str(), now.as_second()],
+        Change::Register(ObjectId { kind, name }, provider) => connection.execute(
+            "UPDATE objects SET registrar = ?3 WHERE kind = ?1 AND name = ?2",
+            params![kind.as_str(), name, provider.as_str()],
         ),
+        Change::Admit(token) => {
+            let Token { name, sha256, prefix, role, created_at, expires_at } = token;
+            connection.execute(
+                ADMIT,
+                params![
+                    name.as_str(),
+                    sha256.to_bytes(),
+                    prefix,
+                    role.name().as_str(),
+                    role.bound_to().map(Name::as_str),
+                    created_at.as_second(),
+                    expires_at.map(Timestamp::as_second),
+                ],
+            )
+        }
+        Change::Revoke(name) => connection.execute("DELETE FROM tokens WHERE name = ?1", [name.as_str()]),
     }?;
     Ok(())
 }
 
 fn stored(row: &Row<'_>) -> Result<Stored, StoreError> {
     let (kind, name, spec): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
-    Stored::of_columns((&kind, &name, &spec), row.get(3)?, row.get(4)?, row.get(5)?)
+    Stored::of_columns((&kind, &name, &spec), row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?)
+}
+
+fn token(row: &Row<'_>) -> Result<Token, StoreError> {
+    let (named, role) = ((row.get(0)?, hash(row.get(1)?), row.get(2)?), row.get::<_, String>(3)?);
+    Token::of_columns(named, (&role, row.get(4)?), row.get(5)?, row.get(6)?)
 }
 
 fn hash(bytes: [u8; 32]) -> KeyHash {
@@ -145,8 +166,14 @@ const PUT: &str = "INSERT INTO objects (kind, name, spec, revision, created_at, 
     VALUES (?1, ?2, ?3, ?4, ?5, ?5) ON CONFLICT (kind, name) DO UPDATE \
     SET spec = excluded.spec, revision = excluded.revision, updated_at = excluded.updated_at";
 
+const TOKENS: &str = "SELECT name, sha256, prefix, role, bound_to, created_at, expires_at FROM tokens";
+
+const ADMIT: &str = "INSERT OR REPLACE INTO tokens (name, sha256, prefix, role, bound_to, created_at, expires_at) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+
 /// What makes each format out of the one before it. A step that was released never changes.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE state (
         id INTEGER PRIMARY KEY CHECK (id = 1),
         revision INTEGER NOT NULL
@@ -172,4 +199,21 @@ const MIGRATIONS: &[&str] = &["
         role TEXT NOT NULL,
         created_at INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
-"];
+",
+    "
+    ALTER TABLE objects ADD COLUMN registrar TEXT;
+    ALTER TABLE tokens RENAME TO unnamed_tokens;
+    CREATE TABLE tokens (
+        name TEXT PRIMARY KEY,
+        sha256 BLOB NOT NULL UNIQUE,
+        prefix TEXT NOT NULL,
+        role TEXT NOT NULL,
+        bound_to TEXT,
+        created_at INTEGER NOT NULL,
+        expires_at INTEGER
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO tokens (name, sha256, prefix, role, created_at)
+        SELECT 'admin-' || lower(substr(hex(sha256), 1, 8)), sha256, '', role, created_at FROM unnamed_tokens;
+    DROP TABLE unnamed_tokens;
+",
+];

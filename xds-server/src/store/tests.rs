@@ -14,13 +14,20 @@ fn is_a_store(open: impl Fn() -> Box<dyn Store>) {
     let mut store = open();
     assert_eq!(store.read().unwrap(), Contents::default());
     let mut expected = Contents::default();
-    let steps: [&[Change]; 6] = [
+    let steps: [&[Change]; 8] = [
         &[put("b", "1"), put("a/b", "2")],
         &[put("a/b", "3"), Change::Retire("laptop".into(), hash(1), at(9))],
         &[Change::Retire("laptop".into(), hash(2), at(9)), Change::Retire("phone".into(), hash(2), at(9))],
         &[Change::Retired("laptop".into(), hash(1)), Change::Delete(ObjectKind::Consumers.id("b"))],
         &[Change::Delete(ObjectKind::Keys.id("laptop"))],
-        &[Change::Admit(hash(7), Role::Admin)],
+        &[
+            Change::Admit(token("first", 7, Role::Admin, None)),
+            Change::Admit(token("ci", 8, Role::Provider(named("a")), Some(at(100)))),
+            Change::Admit(token("desk", 9, Role::Tenant(named("finance")), None)),
+            Change::Register(ObjectKind::Consumers.id("a/b"), named("a")),
+        ],
+        &[Change::Revoke(named("desk")), Change::Admit(token("ci", 10, Role::Admin, None)), put("a/b", "4")],
+        &[Change::Register(ObjectKind::Consumers.id("nobody"), named("a")), Change::Revoke(named("nobody"))],
     ];
     for (step, changes) in (1..).zip(steps) {
         store.commit(expected.revision, changes, at(step)).unwrap();
@@ -31,11 +38,12 @@ fn is_a_store(open: impl Fn() -> Box<dyn Store>) {
         store = open();
         assert_eq!(store.read().unwrap(), expected, "after step {step}, opened again");
     }
-    assert_eq!((expected.objects.len(), expected.retiring.len(), expected.revision), (1, 1, Revision(6)));
+    assert_eq!((expected.objects.len(), expected.retiring.len(), expected.revision), (1, 1, Revision(8)));
     let stored = &expected.objects[&ObjectKind::Consumers.id("a/b")];
-    assert_eq!((stored.revision, stored.created_at, stored.updated_at), (Revision(2), at(1), at(2)));
+    assert_eq!((stored.revision, stored.created_at, stored.updated_at), (Revision(7), at(1), at(7)));
+    assert_eq!((&stored.registrar, expected.tokens.len()), (&Some(named("a")), 2));
 
-    let stale = store.commit(Revision(5), &[put("c", "1")], at(7));
+    let stale = store.commit(Revision(7), &[put("c", "1")], at(7));
     assert!(matches!(stale, Err(StoreError::Stale)), "{stale:?}");
     assert_eq!(store.read().unwrap(), expected);
 
@@ -48,6 +56,15 @@ fn is_a_store(open: impl Fn() -> Box<dyn Store>) {
 fn put(name: &str, value: &str) -> Change {
     let spec = json!({"name": name, "labels": {"value": value}});
     Change::Put(Object::parse(ObjectKind::Consumers, spec).unwrap())
+}
+
+fn token(name: &str, byte: u8, role: Role, expires_at: Option<Timestamp>) -> Token {
+    let prefix = format!("wt-{byte}");
+    Token { name: named(name), sha256: hash(byte), prefix, role, created_at: at(5), expires_at }
+}
+
+fn named(text: &str) -> Name {
+    text.to_owned().try_into().unwrap()
 }
 
 fn hash(byte: u8) -> KeyHash {
@@ -206,5 +223,7 @@ fn the_first_token_is_made_once_by_whoever_is_first() {
     let [token] = &written[..] else { panic!("{written:?}") };
     assert_eq!(made.iter().filter(|made| **made).count(), 1);
     let token = keys::hash(std::fs::read_to_string(token).unwrap().trim());
-    assert_eq!(postgres(&url).read().unwrap().tokens, BTreeMap::from([(token, Role::Admin)]));
+    let tokens = postgres(&url).read().unwrap().tokens;
+    let known: Vec<_> = tokens.values().map(|known| (known.sha256, &known.role)).collect();
+    assert_eq!(known, [(token, &Role::Admin)]);
 }

@@ -67,4 +67,19 @@ const MIGRATIONS: &[&str] = &["
         role text NOT NULL,
         created_at bigint NOT NULL
     );
+", "
+    ALTER TABLE weir_objects ADD COLUMN registrar text;
+    ALTER TABLE weir_tokens RENAME TO weir_unnamed_tokens;
+    CREATE TABLE weir_tokens (
+        name text PRIMARY KEY,
+        sha256 bytea NOT NULL UNIQUE,
+        prefix text NOT NULL,
+        role text NOT NULL,
+        bound_to text,
+        created_at bigint NOT NULL,
+        expires_at bigint
+    );
+    INSERT INTO weir_tokens (name, sha256, prefix, role, created_at)
+        SELECT 'admin-' || substr(encode(sha256, 'hex'), 1, 8), sha256, '', role, created_at FROM weir_unnamed_tokens;
+    DROP TABLE weir_unnamed_tokens;
 "];
