@@ -15,7 +15,9 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use crate::{
     bootstrap,
     compile::compile,
-    drain, encode, keys, load,
+    drain, encode, keys,
+    ledger::book::Place,
+    load,
     model::{InvalidSpan, Span},
     modules::Modules,
     schema,
@@ -103,6 +105,9 @@ struct Serve {
     /// configuration file
     #[arg(long, value_name = "FILE", env = "WEIR_ADMIN_TOKEN_FILE")]
     admin_token_file: Option<PathBuf>,
+    /// Where Envoys' quotas are kept: an SQLite database. Default beside the store
+    #[arg(long, value_name = "WHERE", env = "WEIR_LEDGER")]
+    ledger: Option<Place>,
     /// How the log is written
     #[arg(long, value_enum, env = "WEIR_LOG_FORMAT", default_value = "text")]
     log_format: telemetry::LogFormat,
@@ -207,7 +212,7 @@ impl Cli {
 impl Serve {
     fn run(self) -> Result<(), Failure> {
         telemetry::start(self.log_format, &self.log)?;
-        let Self { config, modules, xds, admin, store, admin_token_file: token_file, .. } = self;
+        let Self { config, modules, xds, admin, store, admin_token_file: token_file, ledger, .. } = self;
         let store = store.as_deref().map(Location::parse).transpose()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         Ok(runtime.block_on(serve::serve(serve::Options {
@@ -217,6 +222,7 @@ impl Serve {
             admin,
             store,
             token_file,
+            ledger,
         }))?)
     }
 }

@@ -56,7 +56,8 @@ pub fn compile(model: &Model, modules: &Modules) -> Result<Snapshot, CompileErro
     snapshot.insert(Kind::Extensions, extension::AUTH, auth);
     let router = extension::router(model, &routes, &modules.router)?;
     snapshot.insert(Kind::Extensions, extension::ROUTER, router);
-    let quota = extension::quota(parts, &routes, &modules.quota)?;
+    snapshot.quotas = Arc::new(quota::config(parts, &routes));
+    let quota = extension::quota(&snapshot.quotas, &modules.quota)?;
     snapshot.insert(Kind::Extensions, extension::QUOTA, quota);
     snapshot.insert(Kind::Listeners, GATEWAY, listener::listener(parts));
     snapshot.insert(Kind::Routes, GATEWAY, route::table(model, &routes));

@@ -10,6 +10,7 @@ use prost::{Message, bytes::Bytes};
 use prost_reflect::{DescriptorPool, DynamicMessage};
 use serde::de::{DeserializeSeed, IntoDeserializer};
 use serde_json::Value;
+use weir_schema::quota;
 
 use crate::{
     key_table::KeyTable,
@@ -26,6 +27,7 @@ pub struct Encoded {
     warmed_by: BTreeMap<String, String>,
     secrets: Vec<Secret>,
     keys: Arc<KeyTable>,
+    quotas: Arc<quota::Config>,
 }
 
 /// A resource as it is sent.
@@ -58,7 +60,8 @@ impl Encoded {
             warmed_by.extend(service.map(|service| (name.to_owned(), service.to_owned())));
         }
         let (version, keys) = (Some(version(&resources)), Arc::clone(&snapshot.keys));
-        Ok(Self { version, resources, warmed_by, secrets, keys })
+        let quotas = Arc::clone(&snapshot.quotas);
+        Ok(Self { version, resources, warmed_by, secrets, keys, quotas })
     }
 
     /// The same with these endpoint resources, by name, added or in the place of others.
@@ -86,6 +89,11 @@ impl Encoded {
     /// The keys that Envoys look up.
     pub fn keys(&self) -> &KeyTable {
         &self.keys
+    }
+
+    /// What the ledger grants by, and what tokens cost.
+    pub fn quotas(&self) -> &Arc<quota::Config> {
+        &self.quotas
     }
 
     /// A resource.

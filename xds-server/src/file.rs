@@ -65,6 +65,9 @@ pub struct Gateway {
     pub access_log: AccessLog,
     /// Whether answers say in headers who has given them.
     pub response_headers: bool,
+    /// Whether its Envoys answer for what they admit to this control plane's ledger. Not said in the file.
+    #[serde(skip)]
+    pub has_ledger: bool,
 }
 
 /// `gateway.listen`
@@ -294,6 +297,7 @@ impl Gateway {
             inline_keys: self.limits.inline_keys,
             access_log: self.access_log.file,
             response_headers: self.response_headers,
+            has_ledger: self.has_ledger,
         }
     }
 }
@@ -385,6 +389,7 @@ impl Default for Gateway {
             limits: Limits::default(),
             access_log: AccessLog::default(),
             response_headers: true,
+            has_ledger: false,
         }
     }
 }

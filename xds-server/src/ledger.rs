@@ -1,17 +1,22 @@
 //! The ledger: it grants gateways slices of their quotas, and is told what was used of them.
 //!
 //! ```text
-//! quota filter ── Report ──► service ──► answer(accounts, rules, report, now) ──► book: saved ──► Answer
+//! quota filter ── Report ──► service ──► book: renew(account), saved ──► Answer
 //! ```
 //!
-//! `account` has all of the arithmetic and knows nothing else.
+//! `account` has all of the arithmetic and knows nothing else. `book` keeps accounts: in this process, with SQLite
+//! under it, or in Redis.
 
 pub mod account;
+pub mod book;
+pub mod local;
+pub mod service;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use weir_schema::{
-    ledger::{Answer, CounterName, Report},
+    Name,
+    ledger::{Answer, CounterName, Granting, Report},
     quota::{Dimension, Rule},
 };
 
@@ -22,11 +27,10 @@ pub type Accounts = BTreeMap<CounterName, Account>;
 
 /// The rule that a counter is under. Of several of one name it is the one that lists what the counter is of.
 pub fn rule<'a>(rules: &'a [Rule], counter: &CounterName) -> Option<&'a Rule> {
-    let listed = |rule: &Rule| {
+    let listed = |rule: &&Rule| {
         counter.per.iter().all(|(dimension, value)| {
-            let among = |names: &std::collections::BTreeSet<weir_schema::Name>| {
-                names.is_empty() || names.iter().any(|name| name.as_str() == value)
-            };
+            let among =
+                |names: &BTreeSet<Name>| names.is_empty() || names.iter().any(|name| name.as_str() == value);
             let selector = &rule.selector;
             match dimension {
                 Dimension::Domain => among(&selector.domains),
@@ -39,22 +43,33 @@ pub fn rule<'a>(rules: &'a [Rule], counter: &CounterName) -> Option<&'a Rule> {
     };
     let mut named = rules.iter().filter(|rule| rule.name == counter.rule);
     let first = named.clone().next()?;
-    Some(named.find(|rule| listed(rule)).unwrap_or(first))
+    Some(named.find(listed).unwrap_or(first))
 }
 
-/// What is said to a report. `accounts` has those that the report names, as far as there are any.
-pub fn answer(accounts: &mut Accounts, rules: &[Rule], report: &Report, now: u64) -> Answer {
-    let node = format!("{}/{:x}", report.node, report.epoch);
-    let mut pace = Pace::Calm;
-    let mut granted = Vec::new();
-    for counted in &report.counters {
-        let Some(rule) = rule(rules, &counted.counter) else { continue };
-        let terms = Terms { limits: &rule.limits, zone: &rule.timezone };
-        let account = accounts.entry(counted.counter.clone()).or_default();
-        if let Some((granting, its_pace)) = account.renew(terms, (&node, report.sequence), counted, now) {
-            pace = pace.max(its_pace);
-            granted.push(granting);
-        }
-    }
-    Answer { sequence: report.sequence, next_ms: pace.millis(), counters: granted }
+/// The terms of a rule.
+pub fn terms(rule: &Rule) -> Terms<'_> {
+    Terms { limits: &rule.limits, zone: &rule.timezone }
 }
+
+/// What is said to one counter of a report; `None` if nothing is.
+pub fn renew(
+    account: &mut Account,
+    rules: &[Rule],
+    (report, at): (&Report, usize),
+    now: u64,
+) -> Option<(Granting, Pace)> {
+    let counted = report.counters.get(at)?;
+    let rule = rule(rules, &counted.counter)?;
+    let node = format!("{}/{:x}", report.node, report.epoch);
+    account.renew(terms(rule), (&node, report.sequence), counted, now)
+}
+
+/// The answer to a report, from what is said to its counters.
+pub fn answer(sequence: u64, granted: impl IntoIterator<Item = (Granting, Pace)>) -> Answer {
+    let (counters, paces): (Vec<_>, Vec<_>) = granted.into_iter().unzip();
+    let pace = paces.into_iter().max().unwrap_or(Pace::Calm);
+    Answer { sequence, next_ms: pace.millis(), counters }
+}
+
+/// Where gateways report.
+pub const PATH: &str = "/v1/ledger";

@@ -28,6 +28,7 @@ pub struct Loader {
     last: Option<Inputs>,
     refused: bool,
     wanted: Option<Wanted>,
+    has_ledger: bool,
 }
 
 /// All that a snapshot is made of.
@@ -51,7 +52,13 @@ impl Loader {
     /// A loader that has not read anything yet.
     pub fn new(config: PathBuf, modules: PathBuf) -> Self {
         let watched = BTreeSet::from([config.clone(), modules.join(modules::LIST)]);
-        Self { config, modules, watched, last: None, refused: false, wanted: None }
+        Self { config, modules, watched, last: None, refused: false, wanted: None, has_ledger: false }
+    }
+
+    /// Whether Envoys answer for what they admit to a ledger beside this.
+    #[must_use]
+    pub fn with_ledger(self, has_ledger: bool) -> Self {
+        Self { has_ledger, ..self }
     }
 
     /// Reads everything, beside the objects that are stored; nothing if it is what was read before.
@@ -108,6 +115,7 @@ impl Loader {
             }
             file.insert(object);
         }
+        file.gateway.has_ledger = self.has_ledger;
         let model = checked(&self.config, file, inputs.secrets.clone())?;
         let snapshot = Encoded::new(&compile(&model, &inputs.modules)?)?;
         Ok(Candidate { inputs, snapshot, wanted: Wanted::of(&model) })

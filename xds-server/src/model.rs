@@ -86,6 +86,8 @@ pub struct Gateway {
     pub access_log: PathBuf,
     /// Whether answers say in headers who has given them.
     pub response_headers: bool,
+    /// Whether limits are shared over the ledger, and usage records are sent.
+    pub has_ledger: bool,
 }
 
 /// Who may call.

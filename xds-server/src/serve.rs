@@ -24,6 +24,10 @@ use crate::{
     admin::{self, Admin},
     compile::service_endpoints,
     discovery::Directory,
+    ledger::{
+        self,
+        book::{Book, BookError, Place},
+    },
     load::Loader,
     lookup,
     registry::Registry,
@@ -49,6 +53,8 @@ pub struct Options {
     pub store: Option<Location>,
     /// Where the API's first token is written. None: where the store says.
     pub token_file: Option<PathBuf>,
+    /// Where the ledger is. None: beside the store, or if there is none, nowhere.
+    pub ledger: Option<Place>,
 }
 
 /// Serves until a signal says to end.
@@ -71,7 +77,9 @@ pub async fn serve(options: Options) -> Result<(), ServeError> {
         }
         None => None,
     };
-    let loader = Loader::new(options.config, options.modules);
+    let ledger = options.ledger.or_else(|| options.store.as_ref().and_then(beside));
+    let book = ledger.as_ref().map(Book::open).transpose()?;
+    let loader = Loader::new(options.config, options.modules).with_ledger(book.is_some());
     let registry = block_in_place(|| Registry::new(loader, store, Arc::clone(&status)))?;
     let registry = Arc::new(registry);
     let xds = bind(options.xds)?;
@@ -80,6 +88,10 @@ pub async fn serve(options: Options) -> Result<(), ServeError> {
 
     let discovery = Routes::new(xds::service::Discovery::service(status.subscribe(), nodes));
     let for_envoys = discovery.into_axum_router().merge(lookup::router(status.subscribe()));
+    let for_envoys = match &book {
+        Some(book) => for_envoys.merge(ledger::service::router(book.clone(), status.subscribe())),
+        None => for_envoys,
+    };
     let xds = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
         .add_routes(Routes::from(for_envoys))
@@ -104,6 +116,14 @@ pub async fn serve(options: Options) -> Result<(), ServeError> {
     };
     info!("stopped");
     outcome
+}
+
+/// Where the ledger of a store in a file is.
+fn beside(store: &Location) -> Option<Place> {
+    let Location::Sqlite(path) = store else { return None };
+    let mut path = path.clone().into_os_string();
+    path.push("-ledger");
+    Some(Place::File(path.into()))
 }
 
 /// Opens the store; its first token is made with it. A database that is away is waited for: without what is stored
@@ -206,6 +226,9 @@ pub enum ServeError {
     /// The store cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The ledger cannot be opened.
+    #[error(transparent)]
+    Ledger(#[from] BookError),
     /// There is no first token.
     #[error(transparent)]
     Token(#[from] TokenError),

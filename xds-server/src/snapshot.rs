@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
+use weir_schema::quota;
 
 use crate::key_table::KeyTable;
 use crate::secret::{REDACTED, Secret};
@@ -15,6 +16,8 @@ pub struct Snapshot {
     resources: BTreeMap<Kind, BTreeMap<String, Resource>>,
     /// The keys that Envoys look up, where there are too many to send them all.
     pub keys: Arc<KeyTable>,
+    /// What the ledger grants by, and what tokens cost.
+    pub quotas: Arc<quota::Config>,
 }
 
 /// One of Envoy's resources, in protobuf's JSON form.

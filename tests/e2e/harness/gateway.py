@@ -98,6 +98,11 @@ class Gateway:
         self._weir.kill()
 
     @property
+    def xds(self):
+        """Where Envoys connect."""
+        return f"127.0.0.1:{self._xds}"
+
+    @property
     def api_url(self):
         """Where the control plane has its API."""
         return f"http://127.0.0.1:{self._control}"

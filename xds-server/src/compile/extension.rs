@@ -10,7 +10,7 @@ use weir_schema::{auth, compat, router};
 use super::{
     CompileError, Routes, ads,
     attempt::{Lane, Plan},
-    quota, route, typed, with,
+    route, typed, with,
 };
 use crate::{
     bootstrap,
@@ -175,8 +175,8 @@ fn is_plain(protocols: &[compat::Protocol]) -> bool {
     protocols == [compat::Protocol::Chat]
 }
 
-pub(super) fn quota(parts: &Parts, routes: &Routes<'_>, module: &Path) -> Result<Value, CompileError> {
-    plugin("quota", QUOTA, module, &quota::config(parts, routes))
+pub(super) fn quota(config: &weir_schema::quota::Config, module: &Path) -> Result<Value, CompileError> {
+    plugin("quota", QUOTA, module, config)
 }
 
 fn plugin(

@@ -5,17 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 use weir_schema::{
     Name, Zone,
-    quota::{Config, Dimension, Limits, OnLedgerLoss, Route, Rule, Selector},
+    quota::{Config, Dimension, Ledger, Limits, OnLedgerLoss, Route, Rule, Selector},
 };
 
 use super::Routes;
 use crate::model::{Consumer, Match, OF_OBJECTS, Parts, Quota};
+use crate::{bootstrap, ledger};
 
 /// What the filter is told.
 pub(super) fn config(parts: &Parts, routes: &Routes<'_>) -> Config {
     let quotas = parts.quotas.iter().map(|quota| rule(quota, &parts.consumers));
     let rules: Vec<_> = quotas.chain(of_objects(parts, routes)).collect();
-    let mut config = empty();
+    let mut config = Config::default();
     if !rules.is_empty() {
         config.routes = routes
             .iter()
@@ -27,12 +28,15 @@ pub(super) fn config(parts: &Parts, routes: &Routes<'_>) -> Config {
             .collect();
     }
     config.rules = rules;
+    config.ledger = parts.gateway.has_ledger.then(ledger);
     config
 }
 
-#[expect(clippy::expect_used, reason = "nothing of it is needed")]
-fn empty() -> Config {
-    serde_json::from_value(json!({})).expect("all of it has a default")
+/// Where Envoys connect anyway.
+#[expect(clippy::expect_used, reason = "the rest of it has defaults")]
+fn ledger() -> Ledger {
+    serde_json::from_value(json!({"cluster": bootstrap::CLUSTER, "path": ledger::PATH}))
+        .expect("it has all that it needs")
 }
 
 fn rule(quota: &Quota, consumers: &[Consumer]) -> Rule {

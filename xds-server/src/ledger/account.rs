@@ -67,6 +67,9 @@ struct Node {
     /// The second from which on its rates are no longer granted.
     expires: u64,
     limits: BTreeMap<Limit, Held>,
+    /// What it used of budgets between its last reports.
+    #[serde(default)]
+    pace: BTreeMap<Limit, u64>,
 }
 
 impl Account {
@@ -165,18 +168,21 @@ impl Account {
 
     /// Replaces what is known of a gateway by what it says.
     fn take(&mut self, (node, sequence): (&str, u64), counted: &Counted, now: u64) {
-        if let Some(before) = self.nodes.remove(node)
-            && before.since != counted.since
-        {
-            // It has given back all that it did not use.
-            self.settle(&before, |held| held.used);
+        let mut pace = BTreeMap::new();
+        if let Some(before) = self.nodes.remove(node) {
+            if before.since == counted.since {
+                pace = before.pace_until(&counted.limits);
+            } else {
+                // It has given back all that it did not use.
+                self.settle(&before, |held| held.used);
+            }
         }
         let mut limits = counted.limits.clone();
         // A period that is over, or not known yet, has nothing but the need for one.
         for (_, held) in limits.iter_mut().filter(|(limit, held)| limit.is_budget() && held.until <= now) {
             *held = Held { need: held.need, ..Held::default() };
         }
-        let known = Node { sequence, since: counted.since, expires: now, limits };
+        let known = Node { sequence, since: counted.since, expires: now, limits, pace };
         self.nodes.insert(node.to_owned(), known);
     }
 
@@ -205,14 +211,20 @@ impl Account {
             *mine = Held { until, need: mine.need, ..Held::default() };
         }
         let room = i128::from(most).saturating_sub(taken).saturating_sub(mine.used.into());
-        let (fair, need) = (room.checked_div(sharers).unwrap_or(room), i128::from(mine.need));
+        let (mut fair, need) = (room.checked_div(sharers).unwrap_or(room), i128::from(mine.need));
+        let scarce = need > 0 && sharers > 2 && fair < need.saturating_mul(SCARCE);
+        if limit.is_budget() {
+            // What is in hand when a gateway dies stays charged.
+            let pace = known.pace.get(&limit).copied().unwrap_or(0);
+            let enough = pace.saturating_mul(AHEAD).max(mine.need.saturating_mul(AT_LEAST));
+            fair = fair.min(enough.into());
+        }
         let slack = match () {
             () if need == 0 => 0,
             () if fair >= need => fair,
             () if waiting && room >= need => need,
             () => 0,
         };
-        let scarce = need > 0 && sharers > 2 && fair < need.saturating_mul(SCARCE);
         let cap = mine.used.saturating_add(u64::try_from(slack).unwrap_or(0));
         mine.cap = mine.cap.max(cap);
         let granted = Granted { cap, others: narrow(used), until };
@@ -281,6 +293,20 @@ impl Account {
     }
 }
 
+impl Node {
+    /// What it has used until a report that says this.
+    fn pace_until(&self, limits: &BTreeMap<Limit, Held>) -> BTreeMap<Limit, u64> {
+        let pace = |(limit, now): (&Limit, &Held)| {
+            let before =
+                self.limits.get(limit).filter(|before| before.until == now.until && limit.is_budget())?;
+            let last = self.pace.get(limit).copied().unwrap_or(0);
+            // Reports that follow each other at once do not say that little is used.
+            Some((*limit, now.used.saturating_sub(before.used).max(last.saturating_sub(last / 4))))
+        };
+        limits.iter().filter_map(pace).collect()
+    }
+}
+
 /// How soon a report is worth while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Pace {
@@ -312,6 +338,10 @@ const MARGIN_SECS: u64 = 3;
 const MINUTE_SECS: u64 = 62;
 /// Below this many requests for each gateway a limit is scarce.
 const SCARCE: i128 = 8;
+/// Of a budget a gateway has in hand what it uses between so many reports,
+const AHEAD: u64 = 4;
+/// or so many requests.
+const AT_LEAST: u64 = 8;
 /// With more gateways than this, those that have been silent for [`SILENT_SECS`] are no longer told apart.
 const MANY_NODES: usize = 64;
 /// How many gateways are told apart at all.

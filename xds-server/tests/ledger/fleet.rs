@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-use weir::ledger::account::{Standing, Terms};
-use weir::ledger::{Accounts, answer, rule};
+use weir::ledger::account::Standing;
+use weir::ledger::{Accounts, answer, renew, rule, terms};
 use weir_core::testing::MemStore;
 use weir_core::{
     Answer, Call, CallError, Cx, Effect, Filter, Flow, Head, Proxy, SharedStore, Stream, StreamId, UnixTime,
@@ -314,7 +314,12 @@ impl Fleet {
 
     fn ask(&mut self, body: &[u8]) -> Vec<u8> {
         let report: Report = serde_json::from_slice(body).unwrap();
-        let answered = answer(&mut self.accounts, &self.rules, &report, self.now_ms / 1000);
+        let now = self.now_ms / 1000;
+        let granted = report.counters.iter().enumerate().filter_map(|(at, counted)| {
+            let account = self.accounts.entry(counted.counter.clone()).or_default();
+            renew(account, &self.rules, (&report, at), now)
+        });
+        let answered = answer(report.sequence, granted.collect::<Vec<_>>());
         serde_json::to_vec(&answered).unwrap()
     }
 
@@ -343,8 +348,7 @@ impl Fleet {
     pub(crate) fn standing(&self, rule_name: &str) -> Vec<Standing> {
         let name = self.accounts.keys().find(|name| name.rule.as_str() == rule_name).unwrap();
         let rule = rule(&self.rules, name).unwrap();
-        let terms = Terms { limits: &rule.limits, zone: &rule.timezone };
-        self.accounts[name].standing(terms, self.now_ms / 1000)
+        self.accounts[name].standing(terms(rule), self.now_ms / 1000)
     }
 
     fn event(

@@ -210,6 +210,18 @@ pub struct Prices {
     pub output: Amount,
 }
 
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            rules: Vec::new(),
+            routes: BTreeMap::new(),
+            groups: default_groups(),
+            lease_secs: default_lease_secs(),
+            ledger: None,
+        }
+    }
+}
+
 impl OnLedgerLoss {
     fn is_share(&self) -> bool {
         *self == Self::Share
