@@ -174,6 +174,8 @@ impl Fleet {
 
     /// Ends a gateway with all that it has counted; another one of its name takes its place.
     pub(crate) fn kill(&mut self, gateway: usize) {
+        // No gateway starts in the nanosecond in which the one before it did.
+        self.now_ms += 1;
         let Gateway { name, epoch, .. } = &self.gateways[gateway];
         let fresh = self.gateway(name.clone(), epoch + 1);
         let dead = std::mem::replace(&mut self.gateways[gateway], fresh);
@@ -203,7 +205,7 @@ impl Fleet {
     pub(crate) fn request(&mut self, gateway: usize, worker: usize, need: Need) -> Option<bool> {
         let worker = worker % self.workers;
         // The body weighs nothing that the test does not know.
-        let body = format!(r#"{{"max_tokens":{}}}"#, need.reserved.saturating_sub(WEIGHT));
+        let body = format!(r#"{{"max_tokens":{:5}}}"#, need.reserved.saturating_sub(WEIGHT));
         let id = {
             let worker = &mut self.gateways[gateway].workers[worker];
             let id = worker.next;
@@ -250,11 +252,17 @@ impl Fleet {
     pub(crate) fn finish(&mut self, (gateway, worker, id): (usize, usize, u32)) {
         let request = &self.gateways[gateway].workers[worker].streams[&id];
         let (used, at) = (request.need.used, request.admitted.unwrap());
-        self.usage(gateway, worker, id, Some(format!("0 {used} 0 0 counted")), |stream, cx| {
-            let flow = stream.on_response_head(cx, &Head::new(&[(":status", "200")], false));
-            stream.on_end(cx);
-            flow
-        });
+        self.usage(
+            gateway,
+            worker,
+            id,
+            Some(format!("0 {} 0 0 counted", used.saturating_sub(WEIGHT))),
+            |stream, cx| {
+                let flow = stream.on_response_head(cx, &Head::new(&[(":status", "200")], false));
+                stream.on_end(cx);
+                flow
+            },
+        );
         self.gateways[gateway].workers[worker].streams.remove(&id);
         self.spent[at].settled_ms = Some(self.now_ms);
     }
@@ -446,7 +454,7 @@ impl Fleet {
     }
 }
 
-/// What a body `{"max_tokens":123}` weighs at most; see [`Fleet::request`].
+/// What the body of [`Fleet::request`] weighs; every request that is answered uses it.
 pub(crate) const WEIGHT: u64 = 5;
 const TICK_MS: u64 = 50;
 const TIMEOUT_MS: u64 = 1000;

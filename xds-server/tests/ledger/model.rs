@@ -46,7 +46,7 @@ fn take(fleet: &mut Fleet, step: Step) {
     match step {
         Step::Pass(millis) => fleet.pass(millis),
         Step::Ask { gateway, worker, reserved, used } => {
-            fleet.request(gateway, worker, Need { reserved: reserved + WEIGHT, used });
+            fleet.request(gateway, worker, Need { reserved: reserved + WEIGHT, used: used + WEIGHT });
         }
         Step::Finish(which) => {
             let all = fleet.under_way();
@@ -113,11 +113,12 @@ proptest! {
         settle(&mut fleet);
         check(&fleet, limits)?;
         prop_assert_eq!(fleet.waiting(), 0);
-        // Whatever died, nothing that was spent is forgotten, and no more is charged than there is.
+        // Whatever died, nothing that was reserved is forgotten, and no more is charged than there is. What a request
+        // used beyond its reservation is forgotten if its gateway dies before it has reported that.
         if fleet.accounts.is_empty() {
             return Ok(());
         }
-        let spent: u64 = fleet.spent.iter().map(|one| one.charged()).sum();
+        let spent: u64 = fleet.spent.iter().map(|one| one.within()).sum();
         if let Some(standing) = fleet.accounts.keys().any(|name| name.rule.as_str() == "budget")
             .then(|| fleet.standing("budget")[0])
         {
@@ -145,7 +146,7 @@ proptest! {
         prop_assert_eq!((standing.used, standing.granted), (i64::try_from(spent).unwrap(), 0));
         // And it can be used.
         if spent + 20 <= budget {
-            fleet.request(0, 0, Need { reserved: 15, used: 1 });
+            fleet.request(0, 0, Need { reserved: 15, used: 15 });
             fleet.pass(1000);
             prop_assert_eq!(fleet.under_way().len(), 1);
         }
