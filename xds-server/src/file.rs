@@ -14,7 +14,7 @@ use std::{
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use weir_schema::compat::{CredentialHeader, Protocol};
+use weir_schema::compat::{CredentialHeader, Profile, Protocol, Rules};
 use weir_schema::quota::{Limits as Allowance, Prices};
 use weir_schema::{HostPattern, ModelName, ModelPattern, Name, Timestamp};
 
@@ -43,6 +43,8 @@ pub struct File {
     pub consumers: Vec<Consumer>,
     /// What callers identify themselves with.
     pub keys: Vec<Key>,
+    /// What the APIs of providers need beside OpenAI's own, by name, beside the built-in ones.
+    pub profiles: BTreeMap<Name, Profile>,
     /// Who answers.
     pub providers: Vec<Provider>,
     /// What callers may ask for.
@@ -170,6 +172,8 @@ pub struct Key {
 pub struct Provider {
     /// The provider's name.
     pub name: Name,
+    /// What kind of API it has: the name of a profile. Default OpenAI's.
+    pub profile: Option<Name>,
     /// The base URL of its API.
     pub upstream: Upstream,
     /// Names of the secrets it is called with.
@@ -186,10 +190,9 @@ pub struct Provider {
     pub timeouts: ProviderTimeouts,
     /// How much may be used.
     pub limits: Option<Box<Allowance>>,
-    /// The interfaces that it speaks, the preferred one first.
-    #[serde(default = "chat")]
-    pub protocols: Vec<Protocol>,
-    /// The header that its credentials are sent in. Default the one of its first protocol.
+    /// The interfaces that it speaks, the preferred one first. Default what its profile says, else chat.
+    pub protocols: Option<Vec<Protocol>>,
+    /// The header that its credentials are sent in. Default what its profile says, else the one of its first protocol.
     pub credential_header: Option<CredentialHeader>,
     /// The domains whose callers may use the files, batches and responses that it keeps.
     #[serde(default)]
@@ -232,6 +235,8 @@ pub struct PublicModel {
     pub prices: Option<Box<Prices>>,
     /// How much may be used.
     pub limits: Option<Box<Allowance>>,
+    /// What it needs at its upstreams, beside what their profiles say.
+    pub compat: Option<Box<Rules>>,
 }
 
 /// `models[].targets[]`
@@ -248,6 +253,8 @@ pub struct Target {
     /// How often it is asked first, beside the others of its priority.
     #[serde(default)]
     pub weight: Weight,
+    /// What the model needs there, beside what it needs everywhere.
+    pub compat: Option<Box<Rules>>,
 }
 
 /// `models[].timeouts`
@@ -280,6 +287,7 @@ impl File {
             domains: self.domains.into_iter().map(Domain::into_model).collect(),
             consumers: self.consumers.into_iter().map(Consumer::into_model).collect(),
             keys: self.keys.into_iter().map(Key::into_model).collect(),
+            profiles: self.profiles,
             providers: self.providers.into_iter().map(Provider::into_model).collect(),
             models: self.models.into_iter().map(PublicModel::into_model).collect(),
             quotas: self.quotas.into_iter().map(Quota::into_model).collect(),
@@ -338,16 +346,24 @@ impl Key {
 
 impl Provider {
     fn into_model(self) -> model::Provider {
+        let needs = Profile {
+            protocols: self.protocols.clone(),
+            credential_header: self.credential_header,
+            ..Profile::default()
+        };
+        let protocols = self.protocols.unwrap_or_else(|| vec![Protocol::Chat]);
         model::Provider {
             name: self.name,
+            profile: self.profile,
+            needs,
             upstream: self.upstream,
             credentials: self.credentials,
             ca: self.tls.ca,
             http2: self.http2,
             connect_timeout: self.timeouts.connect.duration(),
             limits: self.limits.map(|limits| *limits),
-            credential_header: self.credential_header.unwrap_or(CredentialHeader::of(&self.protocols)),
-            protocols: self.protocols,
+            credential_header: self.credential_header.unwrap_or(CredentialHeader::of(&protocols)),
+            protocols,
             stored_for: self.stored_for,
         }
     }
@@ -370,14 +386,15 @@ impl PublicModel {
             owned_by: self.owned_by,
             prices: self.prices.map(|prices| *prices),
             limits: self.limits.map(|limits| *limits),
+            compat: self.compat.map(|rules| *rules),
         }
     }
 }
 
 impl Target {
     fn into_model(self) -> model::Target {
-        let Self { provider, model, priority, weight } = self;
-        model::Target { provider, model, priority, weight }
+        let Self { provider, model, priority, weight, compat } = self;
+        model::Target { provider, model, priority, weight, compat: compat.map(|rules| *rules) }
     }
 }
 
@@ -431,10 +448,6 @@ fn default_gateway() -> Name {
 
 fn any_model() -> Vec<ModelPattern> {
     vec![ModelPattern::any()]
-}
-
-fn chat() -> Vec<Protocol> {
-    vec![Protocol::Chat]
 }
 
 fn default_owner() -> String {

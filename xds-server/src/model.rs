@@ -5,6 +5,7 @@
 mod domain;
 mod duration;
 mod label;
+mod profile;
 mod quota;
 mod registries;
 mod service;
@@ -20,7 +21,7 @@ use std::{
     time::Duration,
 };
 
-use weir_schema::compat::{CredentialHeader, Protocol};
+use weir_schema::compat::{CredentialHeader, Profile, Protocol, Rules};
 use weir_schema::quota::{Limits, Prices};
 use weir_schema::{KeyHash, ModelName, ModelPattern, Name, Timestamp};
 
@@ -32,6 +33,7 @@ use crate::{
 pub use domain::{Domain, ServerTls, label};
 pub use duration::{InvalidSpan, Span};
 pub use label::{InvalidLabel, Label};
+pub use profile::{Profiles, built_in};
 pub(crate) use quota::OF_OBJECTS;
 pub use quota::{InvalidShare, Match, Quota, Share};
 pub use registries::{BaseUrl, Consul, InvalidBaseUrl, Kubernetes, Nacos, Registries, Server, Settling};
@@ -61,6 +63,8 @@ pub struct Parts {
     pub consumers: Vec<Consumer>,
     /// What callers identify themselves with.
     pub keys: Vec<Key>,
+    /// What the APIs of providers need, beside the built-in ones.
+    pub profiles: Profiles,
     /// Who answers.
     pub providers: Vec<Provider>,
     /// What callers may ask for.
@@ -127,6 +131,10 @@ pub struct Key {
 pub struct Provider {
     /// The provider's name, and that of its cluster.
     pub name: Name,
+    /// What kind of API it has. Absent: OpenAI's.
+    pub profile: Option<Name>,
+    /// What its API needs: what is said of the provider alone, and in a model what its profile says too.
+    pub needs: Profile,
     /// Where it is reached.
     pub upstream: Upstream,
     /// The secrets it is called with: none, one, or a pool of several.
@@ -169,6 +177,8 @@ pub struct PublicModel {
     pub prices: Option<Prices>,
     /// How much may be used. Absent: no limit of its own.
     pub limits: Option<Limits>,
+    /// What it needs at its upstreams, beside what their APIs need.
+    pub compat: Option<Rules>,
 }
 
 /// Who answers requests for a model, and what it calls the model.
@@ -182,12 +192,15 @@ pub struct Target {
     pub priority: u32,
     /// How often it is the first of its priority that is asked, beside the others'.
     pub weight: Weight,
+    /// What the model needs there, beside what it needs everywhere.
+    pub compat: Option<Rules>,
 }
 
 impl Model {
     /// Checks the parts against each other.
-    pub fn new(parts: Parts) -> Result<Self, ModelError> {
+    pub fn new(mut parts: Parts) -> Result<Self, ModelError> {
         parts.check_names()?;
+        parts.resolve_profiles()?;
         parts.check_domains()?;
         parts.check_keys()?;
         parts.check_registries()?;
@@ -317,7 +330,13 @@ impl Parts {
             });
         }
         let at = |field: &str| format!("models.{}.{field}", model.label());
+        if let Some(rules) = &model.compat {
+            profile::check_rules(rules, &at("compat"))?;
+        }
         for (nth, target) in model.targets.iter().enumerate() {
+            if let Some(rules) = &target.compat {
+                profile::check_rules(rules, &at(&format!("targets[{nth}].compat")))?;
+            }
             if target.model.as_ref().is_some_and(|name| name.as_str().contains('*')) {
                 return Err(ModelError {
                     at: at(&format!("targets[{nth}].model")),
@@ -447,6 +466,18 @@ pub enum Problem {
     /// A provider that speaks nothing.
     #[error("a provider speaks at least one of chat, responses, messages and gemini")]
     NoProtocol,
+    /// A rule for a member of a request that is not for rules.
+    #[error("\"{0}\" is the gateway's own to write")]
+    OwnMember(String),
+    /// A member that would have a third name.
+    #[error("its new name is renamed itself")]
+    RenamedTwice,
+    /// A path that leads to no endpoint.
+    #[error("a path begins with \"/\" and has \"{{endpoint}}\", where the request's own goes on")]
+    NotPath,
+    /// A profile that goes on from itself.
+    #[error("the profiles that it goes on from have no end")]
+    EndlessProfile,
     /// A model that nobody answers for.
     #[error("a model needs at least one target")]
     NoTarget,

@@ -54,7 +54,7 @@ pub(crate) fn edit(
             *fate = Fate::valued(rename.literal());
         }
     }
-    if streams && rules.stream_usage == StreamUsage::Ask && value(OPTIONS).is_none() {
+    if streams && rules.stream_usage() == StreamUsage::Ask && value(OPTIONS).is_none() {
         more.push(ASK.to_owned());
     }
     Ok(Edited { body: write(body, &members, &fates, &more), hide_usage: streams && !asked })
@@ -63,10 +63,10 @@ pub(crate) fn edit(
 /// What becomes of a member that the rules for members keep.
 fn fitted(body: &[u8], place: &Place, name: &str, rules: &Rules, streams: bool) -> Fate {
     let value = body.get(place.value.clone()).unwrap_or_default();
-    match (name, rules.stream_usage) {
+    match (name, rules.stream_usage()) {
         (OPTIONS, StreamUsage::Unasked) => Fate::Removed,
         (OPTIONS, StreamUsage::Ask) if streams => asking(value).map_or(Fate::Kept, Fate::valued),
-        ("messages", _) if !rules.roles.is_empty() || rules.content != Content::Parts => {
+        ("messages", _) if !rules.roles.is_empty() || rules.content == Some(Content::Text) => {
             messages::fitted(value, rules).map_or(Fate::Kept, Fate::valued)
         }
         ("tool_choice", _) => {

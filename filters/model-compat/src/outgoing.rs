@@ -128,7 +128,7 @@ impl Outgoing {
         if body.len() < attempt.rename.range().end {
             return Flow::Wait;
         }
-        if !*json || !attempt.may_tell_usage() || attempt.rules.stream_usage != StreamUsage::Ask {
+        if !*json || !attempt.may_tell_usage() || attempt.rules.stream_usage() != StreamUsage::Ask {
             rename(cx, attempt, 0);
             cx.skip(Part::RequestBody);
             *self = Self::Done;

@@ -44,7 +44,7 @@ impl Stream for CompatStream {
         for part in [Part::RequestBody, Part::ResponseHead, Part::ResponseBody] {
             cx.read(part);
         }
-        let think = match attempt.rules.think {
+        let think = match attempt.rules.think.unwrap_or_default() {
             compat::Think::Keep => Think::Keep,
             compat::Think::ReasoningContent => Think::Apart,
             compat::Think::Strip => Think::Strip,

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, num::NonZeroU32};
 
+use weir_schema::compat::{RuleText, Rules};
 use weir_schema::{ModelName, Name};
 
 use super::Routes;
@@ -21,6 +22,8 @@ pub(super) struct Lane<'a> {
 pub(super) struct Attempt<'a> {
     pub(super) lane: Lane<'a>,
     pub(super) model: &'a ModelName,
+    /// What the target, then the model say of what is needed there.
+    compat: [Option<&'a Rules>; 2],
     priority: u32,
     weight: NonZeroU32,
 }
@@ -54,6 +57,14 @@ impl<'a> Lane<'a> {
     }
 }
 
+impl Attempt<'_> {
+    /// What the model needs there, where that is more than what the provider's API needs.
+    pub(super) fn rules(&self) -> Option<RuleText> {
+        let own = self.compat.into_iter().flatten().cloned().reduce(Rules::over)?;
+        Some(own.over(self.lane.provider.needs.compat.clone()).into())
+    }
+}
+
 impl<'a> Plan<'a> {
     pub(super) fn of(model: &'a Model, served: &'a PublicModel) -> Self {
         let mut attempts = Vec::new();
@@ -68,6 +79,7 @@ impl<'a> Plan<'a> {
             attempts.extend(Lane::of(provider, *nth).map(|lane| Attempt {
                 lane,
                 model: target.model.as_ref().unwrap_or(&served.name),
+                compat: [target.compat.as_ref(), served.compat.as_ref()],
                 priority: target.priority,
                 weight: target.weight.get().saturating_mul(share),
             }));

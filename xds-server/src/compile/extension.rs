@@ -1,6 +1,6 @@
 //! ECDS: the filters, each with its module and its configuration in one resource.
 
-use std::{collections::BTreeMap, num::NonZeroU32, path::Path};
+use std::{num::NonZeroU32, path::Path};
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -103,7 +103,7 @@ pub(super) fn router(model: &Model, routes: &Routes<'_>, module: &Path) -> Resul
         let targets = plan.attempts().iter().map(|attempt| router::Target {
             cluster: attempt.lane.cluster(),
             upstream_model: attempt.model.clone(),
-            rules: None,
+            rules: attempt.rules(),
         });
         router::Model {
             name: served.name.clone(),
@@ -146,13 +146,13 @@ pub(super) fn model_compat_name(cluster: &str) -> String {
 
 /// The `model-compat` filter of a lane's cluster, and the name of its resource.
 pub(super) fn model_compat(lane: &Lane<'_>, module: &Path) -> Result<(String, Value), CompileError> {
-    let upstream = &lane.provider.upstream;
+    let (upstream, needs) = (&lane.provider.upstream, &lane.provider.needs);
     let config = compat::Config {
         cluster: lane.cluster(),
         authority: upstream.authority(),
         base_path: upstream.base_path().to_owned(),
-        path: None,
-        query: BTreeMap::new(),
+        path: needs.path.clone(),
+        query: needs.query.clone(),
         protocols: if is_plain(&lane.provider.protocols) {
             Vec::new()
         } else {
@@ -162,7 +162,7 @@ pub(super) fn model_compat(lane: &Lane<'_>, module: &Path) -> Result<(String, Va
             .into_iter()
             .filter(|header| lane.credential.is_none() || *header != lane.provider.credential_header)
             .collect(),
-        rules: compat::Rules::default(),
+        rules: needs.compat.clone(),
         held_body_bytes: HELD_BODY_BYTES,
     };
     let name = model_compat_name(&config.cluster);

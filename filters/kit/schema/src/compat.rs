@@ -1,5 +1,6 @@
 //! Configuration of the `model-compat` filter: what a cluster's upstream needs of each attempt.
 
+mod profile;
 mod rules;
 
 use core::num::NonZeroU32;
@@ -7,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::profile::Profile;
 pub use self::rules::{Bounds, Content, Params, Range, RuleText, Rules, StreamUsage, Think};
 
 /// Configuration of the `model-compat` filter. It stands in the chain of a cluster, before `upstream_codec`.

@@ -20,7 +20,7 @@ pub(super) fn fitted(messages: &[u8], rules: &Rules) -> Option<Vec<u8>> {
                         splice.replace(member.value, &json(&other.as_str().into()));
                     }
                 }
-                b"content" if rules.content == Content::Text => {
+                b"content" if rules.content == Some(Content::Text) => {
                     if let Some(text) = flattened(messages, member.value.clone()) {
                         splice.replace(member.value, &text);
                     }

@@ -60,10 +60,14 @@ fn fate(name: &str, value: &[u8], names: &[Cow<'_, str>], rules: &Params) -> Fat
         return Fate::Removed;
     }
     let now = renamed.map_or(name, String::as_str);
-    let value = match (rules.set.get(now), rules.defaults.get(now)) {
+    let rule = |known: &dyn Fn(&str) -> bool| name_of_rule(now, rules, known);
+    let set = rule(&|name| rules.set.contains_key(name)).and_then(|name| rules.set.get(name));
+    let default = rule(&|name| rules.defaults.contains_key(name)).and_then(|name| rules.defaults.get(name));
+    let bounds = rule(&|name| rules.clamp.contains_key(name)).and_then(|name| rules.clamp.get(name));
+    let value = match (set, default) {
         (Some(set), _) => Some(json(set)),
         (None, Some(default)) if value == b"null" => Some(json(default)),
-        (None, _) => rules.clamp.get(now).and_then(|bounds| clamped(value, bounds)),
+        (None, _) => bounds.and_then(|bounds| clamped(value, bounds)),
     };
     match (renamed, value) {
         (None, None) => Fate::Kept,
@@ -87,9 +91,20 @@ pub(super) fn missing(
             }
         })
     };
-    let defaults = rules.defaults.iter().filter(|(name, _)| !rules.set.contains_key(*name));
-    let added = rules.set.iter().chain(defaults).filter(|(name, _)| !there(name));
-    added.map(|(name, value)| format!("{}:{value}", Value::from(name.as_str()))).collect()
+    let mut added: Vec<(&str, &Value)> = Vec::new();
+    for (name, value) in rules.set.iter().chain(&rules.defaults) {
+        let name = rules.rename.get(name).unwrap_or(name).as_str();
+        if !there(name) && !added.iter().any(|(known, _)| *known == name) {
+            added.push((name, value));
+        }
+    }
+    added.into_iter().map(|(name, value)| format!("{}:{value}", Value::from(name))).collect()
+}
+
+/// The name under which a rule is known for a member that is called `now`: this one, or one that it has in its place.
+fn name_of_rule<'a>(now: &'a str, rules: &'a Params, known: &dyn Fn(&str) -> bool) -> Option<&'a str> {
+    let others = rules.rename.iter().filter(|(_, other)| *other == now).map(|(name, _)| name.as_str());
+    [now].into_iter().chain(others).find(|name| known(name))
 }
 
 /// The bound that a number is beyond.

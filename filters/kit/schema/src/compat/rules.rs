@@ -10,21 +10,21 @@ use serde_json::{Map, Number, Value};
 #[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Rules {
-    /// Where a client finds what the model has thought.
-    #[serde(skip_serializing_if = "is_default")]
-    pub think: Think,
-    /// How the usage of a stream is come by.
-    #[serde(skip_serializing_if = "is_default")]
-    pub stream_usage: StreamUsage,
+    /// Where a client finds what the model has thought. Default where the upstream has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub think: Option<Think>,
+    /// How the usage of a stream is come by. Default by asking.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stream_usage: Option<StreamUsage>,
     /// What becomes of the members of a request.
     #[serde(skip_serializing_if = "is_default")]
     pub params: Params,
     /// Other names of the roles of messages: `developer: system`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub roles: BTreeMap<String, String>,
-    /// What the content of a message may be.
-    #[serde(skip_serializing_if = "is_default")]
-    pub content: Content,
+    /// What the content of a message may be. Default a text, or parts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content: Option<Content>,
     /// Other words of `tool_choice`: `required: any`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub tool_choice: BTreeMap<String, String>,
@@ -71,7 +71,7 @@ pub enum Content {
     Text,
 }
 
-/// What becomes of the members of a request. Done in this order: refuse, drop, rename, clamp, defaults, set.
+/// What becomes of the members of a request. Rules for a member that is renamed are about it by either name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
@@ -139,11 +139,51 @@ impl Rules {
     /// Whether a request's body has to be whole to be made what they say.
     pub fn edit_requests(&self) -> bool {
         let Self { think: _, stream_usage, params, roles, content, tool_choice } = self;
-        *stream_usage == StreamUsage::Unasked
+        *stream_usage == Some(StreamUsage::Unasked)
             || *params != Params::default()
             || !roles.is_empty()
-            || *content != Content::default()
+            || *content == Some(Content::Text)
             || !tool_choice.is_empty()
+    }
+
+    /// How the usage of a stream is come by.
+    pub fn stream_usage(&self) -> StreamUsage {
+        self.stream_usage.unwrap_or_default()
+    }
+
+    /// These rules, where they say nothing as `base` has it.
+    #[must_use]
+    pub fn over(self, base: Self) -> Self {
+        Self {
+            think: self.think.or(base.think),
+            stream_usage: self.stream_usage.or(base.stream_usage),
+            params: self.params.over(base.params),
+            roles: extended(base.roles, self.roles),
+            content: self.content.or(base.content),
+            tool_choice: extended(base.tool_choice, self.tool_choice),
+        }
+    }
+}
+
+impl Params {
+    /// These rules beside those of `base`; of two for one member these stand.
+    fn over(self, base: Self) -> Self {
+        let Self { refuse, drop, rename, clamp, defaults, set } = self;
+        Self {
+            refuse: extended(base.refuse, refuse),
+            drop: extended(base.drop, drop),
+            rename: extended(base.rename, rename),
+            clamp: extended(base.clamp, clamp),
+            defaults: extended(base.defaults, defaults),
+            set: extended(base.set, set),
+        }
+    }
+
+    /// The members that some rule is about.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let Self { refuse, drop, rename, clamp, defaults, set } = self;
+        let sets = refuse.iter().chain(drop).chain(rename.keys()).chain(rename.values()).chain(clamp.keys());
+        sets.chain(defaults.keys()).chain(set.keys()).map(String::as_str)
     }
 }
 
@@ -185,6 +225,11 @@ impl From<RuleText> for Rules {
     }
 }
 
+fn extended<C: Extend<T> + IntoIterator<Item = T>, T>(mut base: C, more: C) -> C {
+    base.extend(more);
+    base
+}
+
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
@@ -204,6 +249,19 @@ mod tests {
         assert!(rules.edit_requests() && !rules.is_default());
         assert_eq!(rules.params.clamp["max_tokens"].max(), Some(&8192.into()));
         assert_eq!(rules.params.clamp["top_p"].min(), Number::from_f64(0.01).as_ref());
+    }
+
+    #[test]
+    fn rules_stand_over_others() {
+        let base: Rules = serde_json::from_str(RULES).unwrap();
+        let own = r#"{"think":"keep","params":{"drop":["user"],"clamp":{"max_tokens":{"min":1}},"rename":{"a":"b"}}}"#;
+        let own: Rules = serde_json::from_str(own).unwrap();
+        let expected = r#"{"think":"keep","params":{"drop":["logit_bias","user"],"rename":{"a":"b"},"clamp":{"max_tokens":{"min":1},"top_p":{"min":0.01}},"defaults":{"temperature":0.7}},"roles":{"developer":"system"}}"#;
+        let over = own.over(base.clone());
+        assert_eq!(serde_json::to_string(&over).unwrap(), expected);
+        assert_eq!(Rules::default().over(base.clone()), base);
+        let names: Vec<_> = over.params.names().collect();
+        assert_eq!(names, ["logit_bias", "user", "a", "b", "max_tokens", "top_p", "temperature"]);
     }
 
     #[test]
