@@ -143,7 +143,8 @@ impl State {
 
 /// What a provider cannot say of its model, and why.
 fn misfit(model: &PublicModel, provider: &Name) -> Option<(&'static str, Denied)> {
-    let PublicModel { name, domain, targets, timeouts: _, owned_by: _, prices: _, limits: _ } = model;
+    let PublicModel { name, domain, targets, timeouts: _, owned_by: _, prices: _, limits: _, compat: _ } =
+        model;
     let plain = |name: &ModelName| !name.as_str().contains('*');
     if domain.is_some() {
         Some(("domain", Denied::OneTenant))

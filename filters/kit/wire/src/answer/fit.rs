@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::step::{Frame, Step};
 use super::thread::{Think, Thread};
@@ -84,6 +84,12 @@ impl Fit {
                     seen.choices = Some(choices);
                 }
                 b"usage" => seen.usage |= self.usage(json, value, splice),
+                // Groq has it there, unless it is asked for.
+                b"x_groq" => {
+                    if let Some(usage) = walk::member(json, value, b"usage") {
+                        self.count(json, usage.value);
+                    }
+                }
                 // Where Anthropic's interface and that of responses have the model.
                 b"message" | b"response" => {
                     if let Some(model) = walk::member(json, value, b"model") {
@@ -154,6 +160,10 @@ impl Fit {
                 }
                 b"text" => self.tally.part(|text| text.add(text_of(json, value))),
                 b"finish_reason" => found.reason = Some(value),
+                // Moonshot has it there, unless it is asked for.
+                b"usage" => {
+                    self.count(json, value);
+                }
                 _ => {}
             }
         }
@@ -170,14 +180,22 @@ impl Fit {
 
     /// Counts a usage and writes it in OpenAI's words; whether it is one.
     fn usage(&mut self, json: &[u8], value: Range<usize>, splice: &mut Splice<'_>) -> bool {
-        let Some(text) = json.get(value.clone()).filter(|text| text.starts_with(b"{")) else { return false };
-        let Ok(Value::Object(mut usage)) = serde_json::from_slice(text) else { return false };
-        if let Some(normal) = usage::normal(&usage) {
-            splice.replace(value, Value::from(normal.clone()).to_string().as_bytes());
-            usage = normal;
+        let Some((usage, is_normal)) = self.count(json, value.clone()) else { return false };
+        if !is_normal {
+            splice.replace(value, Value::from(usage).to_string().as_bytes());
         }
-        self.tally.usage(&usage);
         true
+    }
+
+    /// Counts a usage, if it is one: in OpenAI's words, and whether they were the upstream's too.
+    fn count(&mut self, json: &[u8], value: Range<usize>) -> Option<(Map<String, Value>, bool)> {
+        let text = json.get(value).filter(|text| text.starts_with(b"{"))?;
+        let usage: Map<String, Value> = serde_json::from_slice(text).ok()?;
+        let normal = usage::normal(&usage);
+        let is_normal = normal.is_none();
+        let usage = normal.unwrap_or(usage);
+        self.tally.usage(&usage);
+        Some((usage, is_normal))
     }
 
     /// Hands on what was held back, in an event like the last one.
