@@ -1,6 +1,6 @@
 # Everything Weir can do from a checkout. `make help` lists it.
 
-FILTERS := auth model-compat quota router
+FILTERS := auth chat-template model-compat quota router
 
 # Builds go to $(CARGO_TARGET_DIR) if it is set, so that they can outlive a checkout.
 export CARGO_TARGET_DIR ?= $(CURDIR)/target

@@ -11,6 +11,7 @@ mod time;
 mod zone;
 
 pub mod auth;
+pub mod chat_template;
 pub mod compat;
 pub mod ledger;
 pub mod mcp;

@@ -21,6 +21,14 @@ pub const GRANT: &str = "weir.grant";
 pub const MODEL: &str = "weir.model";
 /// The route that serves the request: what the route table matches in [`crate::ROUTE_HEADER`]. Written by `router`.
 pub const ROUTE: &str = "weir.route";
+/// The one provider that may serve the request, where a template pins one. Written by `chat-template`.
+pub const PIN: &str = "weir.pin";
+/// The template that made the request. Written by `chat-template`.
+pub const TEMPLATE: &str = "weir.template";
+/// Which version of the template that was. Written by `chat-template`.
+pub const TEMPLATE_VERSION: &str = "weir.template_version";
+/// How many bytes the template has made of the variables. Written by `chat-template`.
+pub const PROMPT_BYTES: &str = "weir.prompt_bytes";
 /// What each attempt at an upstream starts from: a [`Forward`]. Written by `router` where a model has targets.
 pub const FORWARD: &str = "weir.forward";
 /// The model's name at the upstream. Written by whoever replaces it in the body.

@@ -5,6 +5,8 @@ mod object;
 
 use core::cmp::Ordering;
 
+pub(crate) use compare::numbers;
+
 use compare::compare;
 use handlebars::template::TemplateElement;
 use handlebars::{

@@ -21,9 +21,12 @@
 //! | `node` | what both read: text, values, blocks |
 //! | `lower` | writes that as a handlebars template |
 //! | `function`, `block` | what a template can call |
+//! | [`chat`] | makes a chat completion's request of a template and variables, and reads the answer |
+//! | `shape` | checks values by a part of JSON Schema |
 //! | `sink` | takes what is written, up to a limit |
 
 mod block;
+pub mod chat;
 mod error;
 mod fault;
 mod function;
@@ -32,6 +35,7 @@ mod lower;
 mod native;
 mod node;
 mod position;
+mod shape;
 mod sink;
 mod template;
 #[cfg(test)]
@@ -40,6 +44,7 @@ mod tests;
 pub use error::{TemplateError, TemplateProblem};
 pub use fault::{RenderError, RenderProblem};
 pub use position::Position;
+pub use shape::{InvalidShape, Misfit, Shape, ShapeProblem};
 pub use template::{Data, Limits, Template};
 pub use weir_schema::TemplateEngine as Engine;
 

@@ -1,2 +1,4 @@
 mod bounds;
+mod chat;
+mod shape;
 mod table;

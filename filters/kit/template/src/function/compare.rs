@@ -39,7 +39,7 @@ fn order(left: &Value, right: &Value, equality: bool) -> Option<Ordering> {
 }
 
 /// Whole numbers are compared as such: a float would take neighbours beyond 2^53 for the same.
-fn numbers(left: &Number, right: &Number) -> Option<Ordering> {
+pub(crate) fn numbers(left: &Number, right: &Number) -> Option<Ordering> {
     match (left.as_i128(), right.as_i128()) {
         (Some(left), Some(right)) => Some(left.cmp(&right)),
         _ => left.as_f64()?.partial_cmp(&right.as_f64()?),
