@@ -1,6 +1,7 @@
 //! Turns a model into Envoy's resources: pure, and without protobuf.
 
 mod attempt;
+mod chat_template;
 mod cluster;
 mod extension;
 mod listener;
@@ -28,7 +29,9 @@ pub const GATEWAY: &str = "weir";
 /// Every resource that Envoy needs to serve `model` with these modules.
 pub fn compile(model: &Model, modules: &Modules) -> Result<Snapshot, CompileError> {
     let parts = model.parts();
-    let routes = route_names(&parts.models)?;
+    let pinned = chat_template::pinned(parts);
+    let mut routes = route_names(&parts.models)?;
+    routes.extend(pinned.iter().map(|(name, model)| (name.clone(), model)));
     let mut snapshot = Snapshot::default();
     for (name, lane) in attempt::lanes(model, &routes) {
         snapshot.insert(Kind::Clusters, &name, cluster::cluster(&lane));
@@ -54,6 +57,8 @@ pub fn compile(model: &Model, modules: &Modules) -> Result<Snapshot, CompileErro
     snapshot.keys = Arc::new(extension::looked_up(parts));
     let auth = extension::auth(parts, &modules.auth)?;
     snapshot.insert(Kind::Extensions, extension::AUTH, auth);
+    let chat_template = extension::chat_template(parts, modules.chat_template.as_deref())?;
+    snapshot.insert(Kind::Extensions, extension::CHAT_TEMPLATE, chat_template);
     let router = extension::router(model, &routes, &modules.router)?;
     snapshot.insert(Kind::Extensions, extension::ROUTER, router);
     snapshot.quotas = Arc::new(quota::config(parts, &routes));
@@ -73,6 +78,9 @@ pub enum CompileError {
     /// A model's name leads to no name of a route.
     #[error("models.{0}: no route can be named after it")]
     RouteName(String),
+    /// A filter that is needed has not been built.
+    #[error("{0}: the filter's module is missing")]
+    NoModule(&'static str),
     /// A filter's configuration cannot be written as JSON.
     #[error("{filter}: {problem}")]
     Config {

@@ -4,6 +4,7 @@ pub mod discovery;
 mod error;
 mod hashes;
 mod quota;
+mod route;
 
 use std::{
     collections::BTreeMap,
@@ -26,6 +27,7 @@ use crate::{
 pub use error::{FileError, Place};
 pub use hashes::Hashes;
 pub use quota::{Match, Quota};
+pub use route::{Middleware, Protocol, Route};
 
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -51,6 +53,8 @@ pub struct File {
     pub models: Vec<PublicModel>,
     /// Who may use how much.
     pub quotas: Vec<Quota>,
+    /// Paths that are more than a model's API.
+    pub routes: Vec<Route>,
 }
 
 /// `gateway`
@@ -291,6 +295,7 @@ impl File {
             providers: self.providers.into_iter().map(Provider::into_model).collect(),
             models: self.models.into_iter().map(PublicModel::into_model).collect(),
             quotas: self.quotas.into_iter().map(Quota::into_model).collect(),
+            routes: self.routes.into_iter().map(Route::into_model).collect(),
         })
     }
 }

@@ -8,6 +8,7 @@ mod label;
 mod profile;
 mod quota;
 mod registries;
+mod route;
 mod service;
 mod upstream;
 mod weight;
@@ -37,6 +38,7 @@ pub use profile::{Profiles, built_in};
 pub(crate) use quota::OF_OBJECTS;
 pub use quota::{InvalidShare, Match, Quota, Share};
 pub use registries::{BaseUrl, Consul, InvalidBaseUrl, Kubernetes, Nacos, Registries, Server, Settling};
+pub use route::{Route, RouteAnswer, route_label};
 pub use service::{InvalidService, Service};
 pub(crate) use service::{decode, encode};
 pub use upstream::{At, Host, InvalidUpstream, Upstream};
@@ -71,6 +73,8 @@ pub struct Parts {
     pub models: Vec<PublicModel>,
     /// Who may use how much.
     pub quotas: Vec<Quota>,
+    /// Paths that are more than a model's API.
+    pub routes: Vec<Route>,
 }
 
 /// Where the gateway listens, and its limits.
@@ -211,6 +215,7 @@ impl Model {
             parts.check_model(model)?;
         }
         parts.check_quotas()?;
+        parts.check_routes()?;
         Ok(Self { parts })
     }
 
@@ -445,6 +450,18 @@ pub enum Problem {
         "names that begin with \"{OF_OBJECTS}\" are those of limits on keys, consumers, models and providers"
     )]
     ReservedQuota,
+    /// A route at a path of the models' API.
+    #[error("the path is one of the API of models")]
+    ModelsPath,
+    /// A route with nothing that answers, or with several.
+    #[error("a route has exactly one middleware")]
+    NotOneAnswer,
+    /// A template that cannot be used.
+    #[error("{0}")]
+    Template(String),
+    /// A template's provider that does not answer for its model.
+    #[error("the model \"{0}\" has no target at this provider")]
+    NotATarget(ModelName),
     /// A provider has a name of Weir's own clusters.
     #[error("names that begin with \"{RESERVED}\" are Weir's own")]
     Reserved,

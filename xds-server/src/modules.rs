@@ -13,6 +13,8 @@ use serde::Deserialize;
 pub struct Modules {
     /// The `auth` filter.
     pub auth: PathBuf,
+    /// The `chat-template` filter; an older build has none.
+    pub chat_template: Option<PathBuf>,
     /// The `model-compat` filter.
     pub model_compat: PathBuf,
     /// The `quota` filter.
@@ -34,6 +36,7 @@ impl Modules {
         };
         Ok(Self {
             auth: find(&names.auth)?,
+            chat_template: names.chat_template.as_deref().map(find).transpose()?,
             model_compat: find(&names.model_compat)?,
             quota: find(&names.quota)?,
             router: find(&names.router)?,
@@ -44,6 +47,7 @@ impl Modules {
     pub fn placeholders() -> Self {
         Self {
             auth: "/modules/auth.wasm".into(),
+            chat_template: Some("/modules/chat-template.wasm".into()),
             model_compat: "/modules/model-compat.wasm".into(),
             quota: "/modules/quota.wasm".into(),
             router: "/modules/router.wasm".into(),
@@ -77,6 +81,7 @@ pub enum Problem {
 #[serde(rename_all = "kebab-case")]
 struct Names {
     auth: String,
+    chat_template: Option<String>,
     model_compat: String,
     quota: String,
     router: String,

@@ -10,7 +10,7 @@ use weir_schema::{auth, compat, router};
 use super::{
     CompileError, Routes, ads,
     attempt::{Lane, Plan},
-    route, typed, with,
+    chat_template, route, typed, with,
 };
 use crate::{
     bootstrap,
@@ -21,6 +21,8 @@ use crate::{
 
 /// The resource that has the `auth` filter.
 pub(super) const AUTH: &str = "weir.auth";
+/// The resource that has the `chat-template` filter.
+pub(super) const CHAT_TEMPLATE: &str = "weir.chat-template";
 /// The resource that has the `router` filter.
 pub(super) const ROUTER: &str = "weir.router";
 
@@ -34,9 +36,18 @@ pub(super) const HELD_BODY_BYTES: NonZeroU32 = NonZeroU32::MIN.saturating_add(10
 
 /// A place in a filter chain whose filter is the extension resource of that name.
 pub(super) fn place(name: &str) -> Value {
+    place_for(name, &[WASM])
+}
+
+/// A place whose filter may be one that does nothing.
+pub(super) fn place_at_need(name: &str) -> Value {
+    place_for(name, &[WASM, NOTHING])
+}
+
+fn place_for(name: &str, types: &[&str]) -> Value {
     // No time limit: a listener without its filters must not open.
     let source = with(ads(), json!({"initial_fetch_timeout": "0s"}));
-    let type_urls = [format!("type.googleapis.com/{WASM}")];
+    let type_urls: Vec<_> = types.iter().map(|name| format!("type.googleapis.com/{name}")).collect();
     json!({"name": name, "config_discovery": {"config_source": source, "type_urls": type_urls}})
 }
 
@@ -93,6 +104,18 @@ fn key_lookup(keys: &[auth::Key]) -> Result<auth::Lookup, CompileError> {
         "epoch": u64::from_le_bytes([a, b, c, d, e, f, g, h]),
     });
     serde_json::from_value(lookup).map_err(refused)
+}
+
+/// The `chat-template` filter. Without a template there is a filter of Envoy's own that does nothing: the listener,
+/// whose connections drain when it changes, has the place for it in any case.
+pub(super) fn chat_template(parts: &Parts, module: Option<&Path>) -> Result<Value, CompileError> {
+    match chat_template::config(parts) {
+        None => Ok(json!({"name": CHAT_TEMPLATE, "typed_config": typed(NOTHING, json!({}))})),
+        Some(config) => {
+            let module = module.ok_or(CompileError::NoModule("chat-template"))?;
+            plugin("chat-template", CHAT_TEMPLATE, module, &config)
+        }
+    }
 }
 
 pub(super) fn router(model: &Model, routes: &Routes<'_>, module: &Path) -> Result<Value, CompileError> {
@@ -203,5 +226,8 @@ fn plugin(
 
 /// A cache that a key seldom loses its place in, with room for clients that try wrong ones.
 const LEAST_CACHE_SLOTS: usize = 16 * 1024;
+
+/// A filter that changes the headers it is told to: none.
+const NOTHING: &str = "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation";
 
 const WASM: &str = "envoy.extensions.filters.http.wasm.v3.Wasm";

@@ -82,6 +82,7 @@ fn connection_manager(gateway: &Gateway) -> Value {
         "rds": {"route_config_name": GATEWAY, "config_source": ads()},
         "http_filters": [
             extension::place(extension::AUTH),
+            extension::place_at_need(extension::CHAT_TEMPLATE),
             extension::place(extension::ROUTER),
             extension::place(extension::QUOTA),
             {

@@ -8,8 +8,7 @@ use weir_schema::Name;
 use super::{
     GATEWAY, METADATA, Routes,
     attempt::{Attempt, Lane, Plan},
-    extension::HELD_BODY_BYTES,
-    seconds, typed, with,
+    chat_template, seconds, typed, with,
 };
 use crate::model::{Model, PublicModel};
 
@@ -38,7 +37,7 @@ pub(super) fn table(model: &Model, routes: &Routes<'_>) -> Value {
         "name": GATEWAY,
         "domains": ["*"],
         "include_request_attempt_count": true,
-        "request_body_buffer_limit": HELD_BODY_BYTES,
+        "request_body_buffer_limit": chat_template::held_body_bytes(model.parts()),
         "request_headers_to_remove": PRIVATE,
         "matcher": matcher,
     });

@@ -1,0 +1,72 @@
+//! Chat templates: the configuration of their filter, and the models that it may pin to a provider.
+
+use std::num::NonZeroU32;
+
+use weir_schema::Name;
+use weir_schema::chat_template::{ChatTemplate, Config, Endpoint, Variant};
+use weir_schema::mcp::Mount;
+
+use super::extension::HELD_BODY_BYTES;
+use crate::model::{Parts, PublicModel, Route};
+
+/// What the filter is told; nothing if there is no template.
+pub(super) fn config(parts: &Parts) -> Option<Config> {
+    let endpoints: Vec<_> = parts.routes.iter().filter_map(endpoint).collect();
+    (!endpoints.is_empty()).then(|| Config { endpoints, held_body_bytes: held_body_bytes(parts) })
+}
+
+fn endpoint(route: &Route) -> Option<Endpoint> {
+    let template = route.chat_template()?.clone();
+    let millis = route.timeout.and_then(|timeout| u32::try_from(timeout.as_millis()).ok());
+    Some(Endpoint {
+        name: name_of(&route.path),
+        path: route.path.clone(),
+        domain: route.domain.clone(),
+        timeout_ms: millis.and_then(NonZeroU32::new),
+        variants: vec![Variant { weight: NonZeroU32::MIN, template }],
+    })
+}
+
+/// The last part of the path.
+fn name_of(path: &Mount) -> Name {
+    let last = path.base().rsplit('/').next().unwrap_or_default();
+    super::header_value(last).unwrap_or_else(Name::default_domain)
+}
+
+/// How much of a request Envoy holds: what the filter is sent, and what it may make of that.
+pub(super) fn held_body_bytes(parts: &Parts) -> NonZeroU32 {
+    let needed = parts.routes.iter().filter_map(Route::chat_template).map(|template| {
+        // JSON has two bytes for what texts mostly have to escape.
+        let made = template.limits.prompt_bytes.get().saturating_mul(2).saturating_add(ROOM);
+        template.limits.body_bytes.saturating_add(ROOM).max(NonZeroU32::MIN.saturating_add(made))
+    });
+    needed.max().map_or(HELD_BODY_BYTES, |needed| needed.max(HELD_BODY_BYTES))
+}
+
+/// The models whose requests a template sends to one of their providers only: each with that one's targets.
+pub(super) fn pinned(parts: &Parts) -> Vec<(Name, PublicModel)> {
+    let mut pinned = Vec::new();
+    for route in &parts.routes {
+        let Some(template) = route.chat_template() else { continue };
+        for model in parts.pinned(template, route.domain.as_ref()) {
+            let (Some(name), Some(provider)) = (route_name(model, template), &template.provider) else {
+                continue;
+            };
+            if pinned.iter().all(|(known, _)| *known != name) {
+                let mut model = model.clone();
+                model.targets.retain(|target| target.provider == *provider);
+                pinned.push((name, model));
+            }
+        }
+    }
+    pinned
+}
+
+/// `index///idc`: no model's own route has three slashes.
+fn route_name(model: &PublicModel, template: &ChatTemplate) -> Option<Name> {
+    let route = super::route_name(model)?;
+    super::header_value(&format!("{route}///{}", template.provider.as_ref()?))
+}
+
+/// For the rest of a request, in bytes.
+const ROOM: u32 = 64 * 1024;

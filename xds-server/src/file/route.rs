@@ -1,0 +1,59 @@
+//! Paths that are more than a model's API, as the file has them.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use weir_schema::Name;
+use weir_schema::chat_template::ChatTemplate;
+use weir_schema::mcp::Mount;
+
+use crate::model::{self, Span};
+
+/// `routes[]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// Where it is called: a path, or with `/*` at its end a path and what is below it.
+    pub path: Mount,
+    /// What is spoken there.
+    #[serde(default)]
+    pub protocol: Protocol,
+    /// How long an answer may take as a whole. Default as long as what answers may.
+    pub timeout: Option<Span>,
+    /// The tenant it is for. Default every one.
+    pub domain: Option<Name>,
+    /// What answers: one.
+    pub middlewares: Vec<Middleware>,
+}
+
+/// What is spoken at a route.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum Protocol {
+    /// HTTP.
+    #[default]
+    #[serde(rename = "HTTP")]
+    Http,
+}
+
+/// `routes[].middlewares[]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(tag = "name", content = "options", deny_unknown_fields)]
+pub enum Middleware {
+    /// Variables in, a chat completion out.
+    #[serde(rename = "v1_chat_template")]
+    ChatTemplate(Box<ChatTemplate>),
+}
+
+impl Route {
+    /// What tells the route apart from every other: its path, and its domain if it has one.
+    pub fn label(&self) -> String {
+        model::route_label(&self.path, self.domain.as_ref())
+    }
+
+    pub(super) fn into_model(self) -> model::Route {
+        let Self { path, protocol: Protocol::Http, timeout, domain, middlewares } = self;
+        let answers = middlewares.into_iter().map(|middleware| match middleware {
+            Middleware::ChatTemplate(options) => model::RouteAnswer::ChatTemplate(options),
+        });
+        model::Route { path, domain, timeout: timeout.map(Span::duration), answers: answers.collect() }
+    }
+}
