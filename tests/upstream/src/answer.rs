@@ -24,6 +24,15 @@ impl Answer {
         }
     }
 
+    /// Says `text`; with `max_tokens`, no more than so many words of it.
+    pub(crate) fn scripted(text: &str, max_tokens: Option<usize>) -> Self {
+        let limit = max_tokens.unwrap_or(usize::MAX);
+        let mut words = text.split(' ').map(str::to_owned);
+        let said = words.by_ref().take(limit).collect();
+        let finish_reason = if words.next().is_some() { "length" } else { "stop" };
+        Self { words: said, finish_reason }
+    }
+
     /// The whole text.
     pub(crate) fn text(&self) -> String {
         self.words.join(" ")

@@ -17,6 +17,8 @@ pub(crate) struct Api {
     pub(crate) models: Vec<String>,
     /// The bearer token that is needed.
     pub(crate) key: Option<String>,
+    /// What is said to messages that have a text in them: the text, and the answer.
+    pub(crate) answers: Vec<(String, String)>,
 }
 
 /// A request that was received whole.
@@ -87,7 +89,7 @@ impl Api {
     fn generate(&self, kind: Kind, call: Call<'_>) -> Result<Reply, Reply> {
         let request: Generation = parse(call.body)?;
         self.known(&request.model)?;
-        let generated = Generated::new(kind, &request, call.number, call.created);
+        let generated = Generated::new(kind, &request, &self.answers, call.number, call.created);
         let usage = generated.usage;
         Ok(if request.stream {
             Reply::Stream { events: generated.events(), usage }

@@ -11,11 +11,14 @@ mod record;
 mod server;
 mod shapes;
 
+use std::fs;
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Parser;
+use serde_json::{Map, Value};
 use tokio::net::TcpListener;
 
 use crate::server::Sim;
@@ -39,6 +42,9 @@ pub(crate) struct Options {
     /// The bearer token that callers must send. Without it nobody is asked.
     #[arg(long)]
     api_key: Option<String>,
+    /// A JSON object of answers: what is said to a message that has the key in it. Other messages are repeated.
+    #[arg(long, value_name = "FILE")]
+    answers: Option<PathBuf>,
     /// Answer well whatever a request's sim-* headers ask for.
     #[arg(long)]
     steady: bool,
@@ -61,7 +67,13 @@ async fn main() -> io::Result<()> {
     let options = Options::parse();
     let listener = TcpListener::bind(options.listen).await?;
     writeln!(io::stdout(), "listening on http://{}", listener.local_addr()?)?;
-    server::serve(listener, Arc::new(Sim::new(options))).await
+    let answers = options.answers.as_deref().map(answers).transpose()?.unwrap_or_default();
+    server::serve(listener, Arc::new(Sim::new(options, answers))).await
+}
+
+fn answers(file: &Path) -> io::Result<Vec<(String, String)>> {
+    let members: Map<String, Value> = serde_json::from_slice(&fs::read(file)?)?;
+    Ok(members.into_iter().map(|(part, text)| (part, answer::text_of(&text))).collect())
 }
 
 const AFTER_HELP: &str = "\

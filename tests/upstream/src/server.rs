@@ -42,11 +42,11 @@ pub(crate) struct Sim {
 }
 
 impl Sim {
-    pub(crate) fn new(options: Options) -> Self {
+    pub(crate) fn new(options: Options, answers: Vec<(String, String)>) -> Self {
         let model = options.models.first().map_or("sim", String::as_str);
         Self {
             metrics: Arc::new(Metrics::new(model, options.max_running, options.kv_cache_tokens)),
-            api: Api { base_path: options.base_path, models: options.models, key: options.api_key },
+            api: Api { base_path: options.base_path, models: options.models, key: options.api_key, answers },
             speed: Speed {
                 prefill_per_second: options.prefill_tokens_per_second,
                 decode_per_second: options.decode_tokens_per_second,

@@ -89,7 +89,15 @@ pub(crate) struct Generated {
 
 impl Generated {
     /// Answers `request` as the `number`th request of this server, at `created` seconds since 1970.
-    pub(crate) fn new(kind: Kind, request: &Generation, number: u64, created: u64) -> Self {
+    ///
+    /// The first of `answers` whose key the last message has is said; without one the message is repeated.
+    pub(crate) fn new(
+        kind: Kind,
+        request: &Generation,
+        answers: &[(String, String)],
+        number: u64,
+        created: u64,
+    ) -> Self {
         let (prompt, said) = match kind {
             Kind::Chat => {
                 let texts: Vec<String> =
@@ -103,7 +111,10 @@ impl Generated {
                 (answer::tokens(&text), text)
             }
         };
-        let answer = Answer::to(&said, request.max_completion_tokens.or(request.max_tokens));
+        let most = request.max_completion_tokens.or(request.max_tokens);
+        let scripted = answers.iter().find(|(part, _)| said.contains(part));
+        let answer =
+            scripted.map_or_else(|| Answer::to(&said, most), |(_, text)| Answer::scripted(text, most));
         Self {
             kind,
             id: match kind {
@@ -238,7 +249,13 @@ mod tests {
     use super::*;
 
     fn generated(kind: Kind, request: Value) -> Generated {
-        Generated::new(kind, &serde_json::from_value(request).unwrap(), 7, 42)
+        Generated::new(
+            kind,
+            &serde_json::from_value(request).unwrap(),
+            &[("weather".into(), "It rains. ".into())],
+            7,
+            42,
+        )
     }
 
     fn events(generated: &Generated) -> Vec<Value> {
@@ -319,6 +336,19 @@ mod tests {
             events(&completion).iter().filter_map(|event| event["choices"][0]["text"].as_str()).collect();
         assert_eq!(text, "You said: a word1");
         assert_eq!(completion.whole()["object"], "text_completion");
+    }
+
+    #[test]
+    fn a_message_with_an_answer_is_given_it_up_to_so_many_words() {
+        let said = |max_tokens: Value| {
+            let messages = json!([{"role": "user", "content": "the weather?"}]);
+            let whole =
+                generated(Kind::Chat, json!({"model": "m", "messages": messages, "max_tokens": max_tokens}));
+            let choice = whole.whole()["choices"][0].clone();
+            (choice["message"]["content"].clone(), choice["finish_reason"].clone())
+        };
+        assert_eq!(said(json!(null)), (json!("It rains. "), json!("stop")));
+        assert_eq!(said(json!(1)), (json!("It"), json!("length")));
     }
 
     #[test]
