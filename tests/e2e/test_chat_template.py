@@ -191,11 +191,12 @@ def test_a_pinned_provider_is_the_only_one_that_is_asked(gateway, sims):
 def test_the_text_and_the_json_of_an_answer_stand_alone(gateway, sims):
     text = ask(gateway, "/answer", {"text": "Mount Everest", "questions": ["How high is it?"]})
     assert (text.text, text.headers["content-type"]) == ("0. 8,849 metres", "text/plain; charset=utf-8")
-    summed = ask(gateway, "/sum", {"numbers": [19, 23]}, accept_encoding="gzip", sim_gzip="1")
+    summed = ask(gateway, "/sum", {"numbers": [19, 23]}, accept_encoding="gzip")
     assert (summed.text, summed.headers["content-type"]) == ('{"result": 42}', "application/json"), summed.text
-    refused = ask(gateway, "/sum", {"numbers": [1, 1]})
-    error = refused.json()["error"]
-    assert (refused.status_code, error["code"], error["type"]) == (502, "invalid_model_output", "server_error")
+    # It is no JSON, or it is compressed though nobody has asked for that.
+    for refused in (ask(gateway, "/sum", {"numbers": [1, 1]}), ask(gateway, "/sum", {"numbers": [19, 23]}, sim_gzip="1")):
+        error = refused.json()["error"]
+        assert (refused.status_code, error["code"], error["type"]) == (502, "invalid_model_output", "server_error")
     failed = ask(gateway, "/sum", {"numbers": [1]}, sim_status="400")
     assert failed.status_code == 400 and "error" in failed.json()
 
@@ -260,11 +261,11 @@ def test_the_examples_curls_answer_as_its_page_says(logs, gateways):
     gateway = Gateway(logs / "templates" / "example", config)
     gateways.append(gateway)
     page = (EXAMPLE / "README.md").read_text()
-    asked = re.findall(r"^\$ (curl .+?)(?: \| jq -r (\S+))?\n(.+?)\n```", page, re.MULTILINE | re.DOTALL)
+    asked = re.findall(r"^\$ (curl (?:[^\n]*\\\n)*[^\n]*)\n(.+?)\n```", page, re.MULTILINE | re.DOTALL)
     assert len(asked) == 4
-    for command, path, expected in asked:
-        command = shlex.split(command.replace("\\\n", " ").replace(":10000", f":{gateway.port}"))
-        found = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
+    for command, expected in asked:
+        command, _, path = command.replace("\\\n", " ").replace(":10000", f":{gateway.port}").partition(" | jq -r ")
+        found = subprocess.run(shlex.split(command), capture_output=True, text=True, timeout=30, check=True).stdout
         for part in filter(None, re.split(r"[.\[\]]+", path)):
             found = (json.loads(found) if isinstance(found, str) else found)[int(part) if part.isdigit() else part]
         assert found == expected, command

@@ -30,8 +30,9 @@ pub const GATEWAY: &str = "weir";
 pub fn compile(model: &Model, modules: &Modules) -> Result<Snapshot, CompileError> {
     let parts = model.parts();
     let pinned = chat_template::pinned(parts);
-    let mut routes = route_names(&parts.models)?;
-    routes.extend(pinned.iter().map(|(name, model)| (name.clone(), model)));
+    let public = route_names(&parts.models)?;
+    let mut routes = public.clone();
+    routes.extend(pinned.iter().map(|pinned| (pinned.route.clone(), &pinned.model)));
     let mut snapshot = Snapshot::default();
     for (name, lane) in attempt::lanes(model, &routes) {
         snapshot.insert(Kind::Clusters, &name, cluster::cluster(&lane));
@@ -59,7 +60,7 @@ pub fn compile(model: &Model, modules: &Modules) -> Result<Snapshot, CompileErro
     snapshot.insert(Kind::Extensions, extension::AUTH, auth);
     let chat_template = extension::chat_template(parts, modules.chat_template.as_deref())?;
     snapshot.insert(Kind::Extensions, extension::CHAT_TEMPLATE, chat_template);
-    let router = extension::router(model, &routes, &modules.router)?;
+    let router = extension::router(model, &public, &pinned, &modules.router)?;
     snapshot.insert(Kind::Extensions, extension::ROUTER, router);
     snapshot.quotas = Arc::new(quota::config(parts, &routes));
     let quota = extension::quota(&snapshot.quotas, &modules.quota)?;

@@ -141,6 +141,8 @@ impl ChatTemplateStream {
             Err(refusal) => {
                 cx.count(BAD_OUTPUT);
                 cx.set_response_header(":status", refusal.status.to_string());
+                // An answer that could not be read may have been compressed.
+                cx.remove_response_header("content-encoding");
                 cx.set_response_header("content-type", "application/json");
                 reply::body(&refusal)
             }

@@ -8,12 +8,14 @@ use weir_schema::router::{Config, Identity};
 use weir_wire::translate;
 
 use crate::catalog::Catalog;
+use crate::pins::Pins;
 use crate::stream::RouterStream;
 
 /// Sends each request to its model's route.
 #[derive(Debug)]
 pub struct Router {
     pub(crate) catalog: Catalog,
+    pub(crate) pins: Pins,
     pub(crate) identity: Identity,
     pub(crate) body_bytes: u64,
     pub(crate) held_body_bytes: u64,
@@ -39,6 +41,7 @@ impl Filter for Router {
         }
         Ok(Self {
             catalog,
+            pins: Pins::of(config.pins),
             identity: config.identity,
             body_bytes: config.body_bytes.get().into(),
             held_body_bytes: config.held_body_bytes.get().into(),

@@ -150,7 +150,8 @@ impl RouterStream {
                 false => return Flow::Wait,
             };
         };
-        let Some(model) = self.filter.catalog.find(&name.value, grant) else {
+        let model = self.filter.catalog.find(&name.value, grant);
+        let Some(model) = model.and_then(|model| self.filter.pins.way(cx, model)) else {
             return refuse(cx, UNKNOWN_MODEL, &ApiError::model_not_found(&name.value));
         };
         send(cx, model, scan, name, asked);

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use weir_schema::Name;
-use weir_schema::chat_template::{ChatTemplate, Config, Endpoint, Variant};
+use weir_schema::chat_template::{Config, Endpoint, Variant};
 use weir_schema::mcp::Mount;
 
 use super::extension::HELD_BODY_BYTES;
@@ -43,29 +43,36 @@ pub(super) fn held_body_bytes(parts: &Parts) -> NonZeroU32 {
     needed.max().map_or(HELD_BODY_BYTES, |needed| needed.max(HELD_BODY_BYTES))
 }
 
-/// The models whose requests a template sends to one of their providers only: each with that one's targets.
-pub(super) fn pinned(parts: &Parts) -> Vec<(Name, PublicModel)> {
-    let mut pinned = Vec::new();
+/// A model whose requests a template sends to one of its providers only.
+#[derive(Debug)]
+pub(super) struct Pinned {
+    /// The route of the model itself.
+    pub(super) of: Name,
+    /// The provider.
+    pub(super) provider: Name,
+    /// Its own route.
+    pub(super) route: Name,
+    /// The model with that provider's targets.
+    pub(super) model: PublicModel,
+}
+
+/// Every model that a template pins.
+pub(super) fn pinned(parts: &Parts) -> Vec<Pinned> {
+    let mut pinned: Vec<Pinned> = Vec::new();
     for route in &parts.routes {
         let Some(template) = route.chat_template() else { continue };
         for model in parts.pinned(template, route.domain.as_ref()) {
-            let (Some(name), Some(provider)) = (route_name(model, template), &template.provider) else {
-                continue;
-            };
-            if pinned.iter().all(|(known, _)| *known != name) {
+            let (Some(of), Some(provider)) = (super::route_name(model), &template.provider) else { continue };
+            // No model's own route has three slashes.
+            let Some(route) = super::header_value(&format!("{of}///{provider}")) else { continue };
+            if pinned.iter().all(|known| known.route != route) {
                 let mut model = model.clone();
                 model.targets.retain(|target| target.provider == *provider);
-                pinned.push((name, model));
+                pinned.push(Pinned { of, provider: provider.clone(), route, model });
             }
         }
     }
     pinned
-}
-
-/// `index///idc`: no model's own route has three slashes.
-fn route_name(model: &PublicModel, template: &ChatTemplate) -> Option<Name> {
-    let route = super::route_name(model)?;
-    super::header_value(&format!("{route}///{}", template.provider.as_ref()?))
 }
 
 /// For the rest of a request, in bytes.

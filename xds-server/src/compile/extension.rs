@@ -5,18 +5,19 @@ use std::{num::NonZeroU32, path::Path};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use weir_schema::{auth, compat, router};
+use weir_schema::{Name, auth, compat, router};
 
 use super::{
     CompileError, Routes, ads,
     attempt::{Lane, Plan},
-    chat_template, route, typed, with,
+    chat_template::{self, Pinned},
+    route, typed, with,
 };
 use crate::{
     bootstrap,
     key_table::KeyTable,
     lookup,
-    model::{Model, Parts},
+    model::{Model, Parts, PublicModel},
 };
 
 /// The resource that has the `auth` filter.
@@ -118,9 +119,14 @@ pub(super) fn chat_template(parts: &Parts, module: Option<&Path>) -> Result<Valu
     }
 }
 
-pub(super) fn router(model: &Model, routes: &Routes<'_>, module: &Path) -> Result<Value, CompileError> {
+pub(super) fn router(
+    model: &Model,
+    routes: &Routes<'_>,
+    pinned: &[Pinned],
+    module: &Path,
+) -> Result<Value, CompileError> {
     let parts = model.parts();
-    let models = routes.iter().map(|(route, served)| {
+    let router_model = |route: &Name, served: &PublicModel| {
         let plan = Plan::of(model, served);
         let weights = plan.weights();
         let targets = plan.attempts().iter().map(|attempt| router::Target {
@@ -138,6 +144,12 @@ pub(super) fn router(model: &Model, routes: &Routes<'_>, module: &Path) -> Resul
             owned_by: served.owned_by.clone(),
             created: 0,
         }
+    };
+    let models = routes.iter().map(|(route, served)| router_model(route, served));
+    let pins = pinned.iter().map(|Pinned { of, provider, route, model }| router::Pin {
+        of: of.clone(),
+        provider: provider.clone(),
+        model: router_model(route, model),
     });
     let domains = parts
         .domains
@@ -153,6 +165,7 @@ pub(super) fn router(model: &Model, routes: &Routes<'_>, module: &Path) -> Resul
         });
     let config = router::Config {
         models: models.collect(),
+        pins: pins.collect(),
         domains: domains.collect(),
         providers: providers.collect(),
         identity: router::Identity::Required,

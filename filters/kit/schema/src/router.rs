@@ -14,6 +14,9 @@ use crate::{ModelName, ModelPattern, Name};
 pub struct Config {
     /// The models that users may ask for.
     pub models: Vec<Model>,
+    /// Models of one provider, for requests that a filter before this one has pinned to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pins: Vec<Pin>,
     /// The tenants that `auth` tells apart, each with the models that it sees. Absent: everyone sees every model.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub domains: Vec<Domain>,
@@ -60,6 +63,19 @@ pub struct Model {
     /// `created` in the list of models, in seconds since 1970. Default 0.
     #[serde(default)]
     pub created: u64,
+}
+
+/// A model as one of its providers alone serves it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Pin {
+    /// The `route` of the model that callers know.
+    pub of: Name,
+    /// The provider.
+    pub provider: Name,
+    /// The way there.
+    pub model: Model,
 }
 
 /// A cluster, and what its upstream calls the model.

@@ -15,7 +15,8 @@ const CONFIG: &str = r#"{
             {"cluster": "idc", "upstream_model": "s"}, {"cluster": "lab@two", "upstream_model": "split", "rules": {"think": "strip"}}
         ]},
         {"name": "secret", "route": "secret"}
-    ]
+    ],
+    "pins": [{"of": "split", "provider": "lab", "model": {"name": "split", "route": "split///lab", "upstream_model": "s2"}}]
 }"#;
 
 /// A request of a caller who may use `index` and `Qwen/*`.
@@ -370,4 +371,24 @@ fn requests_are_spread_over_the_routes_of_a_model() {
     }
     assert_eq!(routes.keys().collect::<Vec<_>>(), ["split#0", "split#1"]);
     assert!((60..140).contains(&routes["split#0"]), "{routes:?}");
+}
+
+#[test]
+fn a_pinned_request_goes_to_its_provider_alone() {
+    let sent = |pin: Option<&str>, model: &str| {
+        let mut request = Request::chat(&[]);
+        if let Some(pin) = pin {
+            request.bench.state.borrow_mut().insert(state::PIN.into(), pin.into());
+        }
+        request.body(&format!(r#"{{"model":"{model}","messages":[]}}"#), true)
+    };
+    let route = |effects: &[Effect]| match effects.first() {
+        Some(Effect::SetHeader(Side::Request, _, route)) => route.split('#').next().unwrap().to_owned(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(route(&sent(Some("lab"), "split").1), "split///lab");
+    assert_eq!(route(&sent(None, "split").1), "split");
+    for (pin, model) in [("idc", "split"), ("lab", "index"), ("lab", "secret")] {
+        assert_eq!(answer(&sent(Some(pin), model).0).0, 404, "{pin} {model}");
+    }
 }
