@@ -27,7 +27,7 @@ use crate::{
 pub use error::{FileError, Place};
 pub use hashes::Hashes;
 pub use quota::{Match, Quota};
-pub use route::{Middleware, Protocol, Route};
+pub use route::{Middleware, Route, RouteProtocol};
 
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]

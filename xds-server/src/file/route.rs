@@ -16,7 +16,7 @@ pub struct Route {
     pub path: Mount,
     /// What is spoken there.
     #[serde(default)]
-    pub protocol: Protocol,
+    pub protocol: RouteProtocol,
     /// How long an answer may take as a whole. Default as long as what answers may.
     pub timeout: Option<Span>,
     /// The tenant it is for. Default every one.
@@ -27,7 +27,7 @@ pub struct Route {
 
 /// What is spoken at a route.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-pub enum Protocol {
+pub enum RouteProtocol {
     /// HTTP.
     #[default]
     #[serde(rename = "HTTP")]
@@ -50,7 +50,7 @@ impl Route {
     }
 
     pub(super) fn into_model(self) -> model::Route {
-        let Self { path, protocol: Protocol::Http, timeout, domain, middlewares } = self;
+        let Self { path, protocol: RouteProtocol::Http, timeout, domain, middlewares } = self;
         let answers = middlewares.into_iter().map(|middleware| match middleware {
             Middleware::ChatTemplate(options) => model::RouteAnswer::ChatTemplate(options),
         });
