@@ -78,6 +78,9 @@ impl RouterStream {
         if head.is_end() {
             return refuse(cx, BAD_REQUEST, &ApiError::missing_model());
         }
+        if matches!(endpoint, Endpoint::Messages | Endpoint::CountTokens) {
+            cx.publish(state::PROTOCOL, MESSAGES);
+        }
         cx.read(Part::RequestBody);
         self.phase = Phase::Seeking { scan, grant, asked };
         Flow::Wait
@@ -275,6 +278,9 @@ fn refuse(cx: &mut Cx<'_>, why: Metric, error: &ApiError) -> Flow {
     cx.count(why);
     Flow::Reply(reply::error(error))
 }
+
+/// What [`state::PROTOCOL`] says of a client of Anthropic's.
+const MESSAGES: &str = "messages";
 
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,7 @@ use hyper::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::dialects;
 use crate::shapes::{self, Embeddings, Generated, Generation, Kind, Usage};
 
 /// What the API serves and to whom.
@@ -65,7 +66,7 @@ impl Api {
         let Some(endpoint) = call.path.strip_prefix(self.base_path.trim_end_matches('/')) else {
             return Err(not_found(call.path));
         };
-        self.authorize(call.headers)?;
+        self.authorize(call.headers, endpoint)?;
         match (call.method, endpoint) {
             (&Method::POST, "/chat/completions") => self.generate(Kind::Chat, call),
             (&Method::POST, "/completions") => self.generate(Kind::Completion, call),
@@ -74,6 +75,23 @@ impl Api {
                 self.known(&request.model)?;
                 let (body, usage) = request.answer();
                 Ok(Reply::Whole { status: StatusCode::OK, body, usage })
+            }
+            (&Method::POST, "/messages") => self.speak(call, dialects::messages),
+            (&Method::POST, "/messages/count_tokens") => {
+                self.speak(call, |request, _| dialects::count_tokens(request))
+            }
+            (&Method::POST, "/responses") => self.speak(call, dialects::responses),
+            (&Method::POST, path) if path.contains(":generateContent") => self.gemini(call, path, false),
+            (&Method::POST, path) if path.contains(":streamGenerateContent") => self.gemini(call, path, true),
+            (&Method::POST, "/audio/transcriptions") => {
+                Ok(Reply::plain(StatusCode::OK, json!({"text": "What was said."})))
+            }
+            (&Method::POST, "/rerank") => {
+                let results = json!([{"index": 0, "relevance_score": 0.9}]);
+                Ok(Reply::plain(StatusCode::OK, json!({"results": results, "usage": {"total_tokens": 9}})))
+            }
+            (_, path) if path.starts_with("/files") => {
+                Ok(Reply::plain(StatusCode::OK, json!({"object": "list", "data": [{"id": "file-sim"}]})))
             }
             (&Method::GET, "/models") => {
                 let models: Vec<Value> = self.models.iter().map(|name| shapes::model(name)).collect();
@@ -86,7 +104,25 @@ impl Api {
         }
     }
 
+    /// Answers in another interface than that of chat completions.
+    fn speak(&self, call: Call<'_>, answer: impl Fn(&Value, u64) -> Reply) -> Result<Reply, Reply> {
+        let request: Value = parse(call.body)?;
+        self.known(dialects::model_of(&request))?;
+        Ok(answer(&request, call.number))
+    }
+
+    fn gemini(&self, call: Call<'_>, path: &str, stream: bool) -> Result<Reply, Reply> {
+        let model = path.trim_start_matches("/models/").split(':').next().unwrap_or_default();
+        self.known(model)?;
+        Ok(dialects::gemini(model, stream, &parse(call.body)?, call.number))
+    }
+
     fn generate(&self, kind: Kind, call: Call<'_>) -> Result<Reply, Reply> {
+        let asked: Value = parse(call.body)?;
+        if kind == Kind::Chat && dialects::is_special(&asked) {
+            self.known(dialects::model_of(&asked))?;
+            return Ok(dialects::chat(&asked, call.number, call.created));
+        }
         let request: Generation = parse(call.body)?;
         self.known(&request.model)?;
         let generated = Generated::new(kind, &request, &self.answers, call.number, call.created);
@@ -98,10 +134,15 @@ impl Api {
         })
     }
 
-    fn authorize(&self, headers: &HeaderMap) -> Result<(), Reply> {
+    fn authorize(&self, headers: &HeaderMap, endpoint: &str) -> Result<(), Reply> {
         let Some(key) = &self.key else { return Ok(()) };
-        let sent = headers.get(AUTHORIZATION).map(|value| value.as_bytes());
-        if sent == Some(format!("Bearer {key}").as_bytes()) {
+        // Each interface looks in its own header.
+        let (name, expected) = match endpoint {
+            path if path.starts_with("/messages") => ("x-api-key", key.clone()),
+            path if path.contains(":") => ("x-goog-api-key", key.clone()),
+            _ => (AUTHORIZATION.as_str(), format!("Bearer {key}")),
+        };
+        if headers.get(name).map(|value| value.as_bytes()) == Some(expected.as_bytes()) {
             return Ok(());
         }
         let message = "The model server does not know this key.";

@@ -6,6 +6,7 @@ mod api;
 mod body;
 mod controls;
 mod delivery;
+mod dialects;
 mod metrics;
 mod record;
 mod server;

@@ -19,6 +19,9 @@ pub const DOMAIN: &str = "weir.domain";
 pub const GRANT: &str = "weir.grant";
 /// The model the request asks for. Written by the first filter that reads the body.
 pub const MODEL: &str = "weir.model";
+/// The interface the client speaks, where it is not OpenAI's: `messages`. Written by `router`; what Envoy itself answers is
+/// written in the same words.
+pub const PROTOCOL: &str = "weir.protocol";
 /// The route that serves the request: what the route table matches in [`crate::ROUTE_HEADER`]. Written by `router`.
 pub const ROUTE: &str = "weir.route";
 /// The one provider that may serve the request, where a template pins one. Written by `chat-template`.
