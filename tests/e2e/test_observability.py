@@ -9,7 +9,7 @@ from harness.process import until
 from harness.sim import fresh
 from test_failover import ask, small
 
-VARYING = ["time", "request_id", "upstream", "duration_ms", "first_byte_ms", "bytes_received", "bytes_sent"]
+VARYING = ["time", "request_id", "upstream", "duration_ms", "first_byte_ms", "first_token_ms", "bytes_received", "bytes_sent"]
 TOLD = ["x-weir-model", "x-weir-provider", "x-weir-upstream-model", "x-weir-attempts"]
 
 
@@ -47,6 +47,7 @@ def test_one_record_tells_who_asked_for_what_and_what_it_took(observed):
         "cached_input_tokens": "0",
         "reasoning_tokens": "0",
         "usage_source": "upstream",
+        "finish_reason": "stop",
         "code": 200,
         "details": "via_upstream",
         "flags": "-",

@@ -74,6 +74,8 @@ pub struct Gateway {
     /// Whether its Envoys answer for what they admit to this control plane's ledger. Not said in the file.
     #[serde(skip)]
     pub has_ledger: bool,
+    /// The model of a request that names none.
+    pub default_model: Option<ModelName>,
 }
 
 /// `gateway.listen`
@@ -116,6 +118,8 @@ pub struct Domain {
     /// The shared models that it sees beside its own.
     #[serde(default = "any_model")]
     pub models: Vec<ModelPattern>,
+    /// The model of a request that names none. Default the gateway's.
+    pub default_model: Option<ModelName>,
     /// How it is reached over TLS.
     pub tls: Option<ServerTls>,
 }
@@ -223,8 +227,11 @@ pub struct ProviderTimeouts {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PublicModel {
-    /// What a request's `model` says.
+    /// What a request's `model` says; one `*` stands for any characters.
     pub name: ModelName,
+    /// Other names for it.
+    #[serde(default)]
+    pub aliases: Vec<ModelName>,
     /// The tenant it is for. Default every one that sees it.
     pub domain: Option<Name>,
     /// Who answers.
@@ -249,7 +256,7 @@ pub struct PublicModel {
 pub struct Target {
     /// The provider's name.
     pub provider: Name,
-    /// The model's name there. Default the same name.
+    /// The model's name there; `*` is what that of the model's name stands for. Default the same name.
     pub model: Option<ModelName>,
     /// When it is asked: those of the lowest number first.
     #[serde(default)]
@@ -311,15 +318,16 @@ impl Gateway {
             access_log: self.access_log.file,
             response_headers: self.response_headers,
             has_ledger: self.has_ledger,
+            default_model: self.default_model,
         }
     }
 }
 
 impl Domain {
     fn into_model(self) -> model::Domain {
-        let Self { name, hosts, models, tls } = self;
+        let Self { name, hosts, models, default_model, tls } = self;
         let tls = tls.map(|ServerTls { certificate, key }| model::ServerTls { certificate, key });
-        model::Domain { name, hosts, models, tls }
+        model::Domain { name, hosts, models, default_model, tls }
     }
 }
 
@@ -383,6 +391,7 @@ impl PublicModel {
     fn into_model(self) -> model::PublicModel {
         model::PublicModel {
             name: self.name,
+            aliases: self.aliases,
             domain: self.domain,
             targets: self.targets.into_iter().map(Target::into_model).collect(),
             first_token_timeout: self.timeouts.first_token.map(Span::duration),
@@ -412,6 +421,7 @@ impl Default for Gateway {
             access_log: AccessLog::default(),
             response_headers: true,
             has_ledger: false,
+            default_model: None,
         }
     }
 }

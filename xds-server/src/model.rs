@@ -96,6 +96,8 @@ pub struct Gateway {
     pub response_headers: bool,
     /// Whether limits are shared over the ledger, and usage records are sent.
     pub has_ledger: bool,
+    /// The model of a request that names none, for domains without one of their own. Absent: it is refused.
+    pub default_model: Option<ModelName>,
 }
 
 /// Who may call.
@@ -163,8 +165,11 @@ pub struct Provider {
 /// A model that callers may ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicModel {
-    /// What a request's `model` says.
+    /// What a request's `model` says. With one `*`, which stands for any characters, it is for every such name that no
+    /// other model has.
     pub name: ModelName,
+    /// Other names for it.
+    pub aliases: Vec<ModelName>,
     /// The tenant it is for; there it stands before a shared model of this name. Absent: it is shared.
     pub domain: Option<Name>,
     /// Who answers, at least one.
@@ -190,7 +195,7 @@ pub struct PublicModel {
 pub struct Target {
     /// The provider's name.
     pub provider: Name,
-    /// The model's name there. Absent: the same name.
+    /// The model's name there; `*` is what that of the model's name stands for. Absent: the same name.
     pub model: Option<ModelName>,
     /// When it is asked: those of the lowest number first, the others after them, in order.
     pub priority: u32,
@@ -214,6 +219,8 @@ impl Model {
         for model in &parts.models {
             parts.check_model(model)?;
         }
+        parts.check_aliases()?;
+        parts.check_default()?;
         parts.check_quotas()?;
         parts.check_routes()?;
         Ok(Self { parts })
@@ -328,24 +335,22 @@ impl Parts {
     }
 
     fn check_model(&self, model: &PublicModel) -> Result<(), ModelError> {
-        if model.name.as_str().contains('*') {
-            return Err(ModelError {
-                at: format!("models.{}.name", model.label()),
-                problem: Problem::Wildcard,
-            });
-        }
         let at = |field: &str| format!("models.{}.{field}", model.label());
         if let Some(rules) = &model.compat {
             profile::check_rules(rules, &at("compat"))?;
+        }
+        let stars = |name: &ModelName| name.as_str().matches('*').count();
+        if stars(&model.name) > 1 {
+            return Err(ModelError { at: at("name"), problem: Problem::Wildcards });
         }
         for (nth, target) in model.targets.iter().enumerate() {
             if let Some(rules) = &target.compat {
                 profile::check_rules(rules, &at(&format!("targets[{nth}].compat")))?;
             }
-            if target.model.as_ref().is_some_and(|name| name.as_str().contains('*')) {
+            if target.model.as_ref().map_or(0, stars) > stars(&model.name) {
                 return Err(ModelError {
                     at: at(&format!("targets[{nth}].model")),
-                    problem: Problem::Wildcard,
+                    problem: Problem::StrayWildcard,
                 });
             }
             let names = self.providers.iter().map(|provider| provider.name.as_str());
@@ -367,6 +372,36 @@ impl Parts {
             1..=MAX_ATTEMPTS => Ok(()),
             _ => Err(ModelError { at: at("targets"), problem: Problem::TooManyAttempts }),
         }
+    }
+
+    /// Within a domain, and among the shared models, every name and alias means one model.
+    fn check_aliases(&self) -> Result<(), ModelError> {
+        let names = self.models.iter().map(|model| ((&model.domain, &model.name), model));
+        let mut taken: BTreeMap<_, _> = names.collect();
+        for model in &self.models {
+            for (nth, alias) in model.aliases.iter().enumerate() {
+                let refuse =
+                    |problem| ModelError { at: format!("models.{}.aliases[{nth}]", model.label()), problem };
+                if alias.as_str().contains('*') {
+                    return Err(refuse(Problem::WildcardAlias));
+                }
+                if let Some(other) = taken.insert((&model.domain, alias), model) {
+                    return Err(refuse(Problem::TakenAlias(alias.clone(), other.label())));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The default of all domains is a model that not only one of them has.
+    fn check_default(&self) -> Result<(), ModelError> {
+        let Some(name) = &self.gateway.default_model else { return Ok(()) };
+        let shared = self.models.iter().filter(|model| model.domain.is_none());
+        if shared.clone().any(|model| model.is_named(name.as_str())) {
+            return Ok(());
+        }
+        let names = shared.map(|model| model.name.as_str());
+        known("model", name.as_str(), names, || "gateway.default_model".into())
     }
 
     fn provider(&self, name: &Name) -> Option<&Provider> {
@@ -477,9 +512,6 @@ pub enum Problem {
     /// Nobody can be asked for a service.
     #[error("the key \"{0}\" is missing, which says where such services are looked up")]
     NoRegistry(&'static str),
-    /// A name with a `*` where a plain one is needed.
-    #[error("\"*\" is not supported here")]
-    Wildcard,
     /// A provider that speaks nothing.
     #[error("a provider speaks at least one of chat, responses, messages and gemini")]
     NoProtocol,
@@ -495,6 +527,18 @@ pub enum Problem {
     /// A profile that goes on from itself.
     #[error("the profiles that it goes on from have no end")]
     EndlessProfile,
+    /// A name with several `*`.
+    #[error("a model's name has at most one \"*\"")]
+    Wildcards,
+    /// A `*` that stands for nothing.
+    #[error("\"*\" is what that of the model's name stands for, which has no other one")]
+    StrayWildcard,
+    /// An alias with a `*`.
+    #[error("an alias is one name, without \"*\"")]
+    WildcardAlias,
+    /// An alias that means something else already.
+    #[error("\"{0}\" is a name or an alias of the model \"{1}\" already")]
+    TakenAlias(ModelName, String),
     /// A model that nobody answers for.
     #[error("a model needs at least one target")]
     NoTarget,

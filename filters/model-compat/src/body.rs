@@ -57,6 +57,10 @@ pub(crate) fn edit(
     if streams && rules.stream_usage() == StreamUsage::Ask && value(OPTIONS).is_none() {
         more.push(ASK.to_owned());
     }
+    // The client has named no model, which is one more member then.
+    if rename.range().is_empty() {
+        more.push(rename.literal().trim_end_matches(',').to_owned());
+    }
     Ok(Edited { body: write(body, &members, &fates, &more), hide_usage: streams && !asked })
 }
 

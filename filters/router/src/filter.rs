@@ -32,7 +32,7 @@ impl Filter for Router {
         if config.held_body_bytes > config.body_bytes {
             return Err(ConfigError { field: "held_body_bytes".into(), problem: "is more than body_bytes" });
         }
-        let catalog = Catalog::of(config.models, config.domains, config.providers)?;
+        let catalog = Catalog::of(config.models, config.domains, config.providers, config.default_model)?;
         if catalog.has_domains() && config.identity == Identity::None {
             return Err(ConfigError {
                 field: "domains".into(),

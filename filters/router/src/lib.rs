@@ -9,6 +9,7 @@
 
 mod catalog;
 mod filter;
+mod names;
 mod pins;
 mod reply;
 mod stream;

@@ -6,6 +6,8 @@ use weir_core::Cx;
 use weir_schema::router::{Model, Pin};
 use weir_schema::state;
 
+use crate::catalog::Found;
+
 /// The pins of a configuration, by the model's route and the provider.
 #[derive(Debug)]
 pub(crate) struct Pins(HashMap<(String, String), Model>);
@@ -21,15 +23,16 @@ impl Pins {
 
     /// The way to a model, which a caller may use, for this request. `None`: it is pinned to a provider that does not
     /// serve this model.
-    pub(crate) fn way<'a>(&'a self, cx: &Cx<'_>, model: &'a Model) -> Option<&'a Model> {
+    pub(crate) fn way<'a>(&'a self, cx: &Cx<'_>, found: Found<'a>) -> Option<Found<'a>> {
         if self.0.is_empty() {
-            return Some(model);
+            return Some(found);
         }
         match cx.state(state::PIN) {
-            None => Some(model),
+            None => Some(found),
             Some(provider) => {
                 let provider = String::from_utf8(provider).ok()?;
-                self.0.get(&(model.route.as_str().to_owned(), provider))
+                let model = self.0.get(&(found.model.route.as_str().to_owned(), provider))?;
+                Some(Found { model, ..found })
             }
         }
     }

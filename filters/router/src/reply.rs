@@ -7,13 +7,14 @@ use weir_schema::router::Model;
 use weir_wire::openai::{self, ApiError, Endpoint, ModelList};
 
 /// The models a caller may use.
-pub(crate) fn model_list<'a>(models: impl Iterator<Item = &'a Model>) -> Reply {
-    Reply::json(200, "weir_router_models", ModelList::new(models.map(described).collect()).to_body())
+pub(crate) fn model_list<'a>(models: impl Iterator<Item = (&'a str, &'a Model)>) -> Reply {
+    let models = models.map(|(name, model)| described(name, model));
+    Reply::json(200, "weir_router_models", ModelList::new(models.collect()).to_body())
 }
 
 /// One model.
-pub(crate) fn model(model: &Model) -> Reply {
-    Reply::json(200, "weir_router_models", described(model).to_body())
+pub(crate) fn model(name: &str, model: &Model) -> Reply {
+    Reply::json(200, "weir_router_models", described(name, model).to_body())
 }
 
 /// A path that nothing answers (404), or a known one with another method (405).
@@ -41,6 +42,6 @@ pub(crate) fn error(error: &ApiError) -> Reply {
     Reply::json(error.status, details, error.to_body())
 }
 
-fn described(model: &Model) -> openai::Model {
-    openai::Model::new(model.name.as_str(), model.created, model.owned_by.as_str())
+fn described(name: &str, model: &Model) -> openai::Model {
+    openai::Model::new(name, model.created, model.owned_by.as_str())
 }

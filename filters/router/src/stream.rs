@@ -6,12 +6,13 @@ use std::num::NonZeroU32;
 use std::rc::Rc;
 
 use weir_core::{Cx, Flow, Head, Metric, Part, Reply, Side, Stream};
-use weir_schema::router::{Identity, Model, Target};
+use weir_schema::router::{Identity, Target};
 use weir_schema::state::{self, Forward, Grant, Lead};
 use weir_schema::{HEADER_PREFIX, PROVIDER_HEADER, ROUTE_HEADER};
+use weir_wire::BodyScan;
 use weir_wire::openai::{ApiError, Endpoint, RequestBody};
-use weir_wire::{BodyScan, Member};
 
+use crate::catalog::Found;
 use crate::filter::{
     BAD_REQUEST, LISTED, PASSED, ROUTED, Router, UNIDENTIFIED, UNKNOWN_MODEL, UNKNOWN_PROVIDER,
 };
@@ -92,11 +93,11 @@ impl RouterStream {
             cx.count(LISTED);
             return Flow::Reply(reply::model_list(self.filter.catalog.visible(grant)));
         };
-        let Some(model) = self.filter.catalog.find(id, grant) else {
+        let Some(found) = self.filter.catalog.find(id, grant) else {
             return refuse(cx, UNKNOWN_MODEL, &ApiError::model_not_found(id));
         };
         cx.count(LISTED);
-        Flow::Reply(reply::model(model))
+        Flow::Reply(reply::model(&found.name, found.model))
     }
 
     /// Sends a request that names no model to the provider it names.
@@ -144,20 +145,22 @@ impl RouterStream {
     /// Decides by what has come of the body, which is well-formed so far.
     fn decide(&mut self, cx: &mut Cx<'_>, end: bool) -> Flow {
         let Phase::Seeking { scan, grant, asked } = &mut self.phase else { return Flow::Continue };
-        let Some(name) = scan.model() else {
-            return match end {
-                true => refuse(cx, BAD_REQUEST, &ApiError::missing_model()),
-                false if scan.bytes() > self.filter.held_body_bytes => {
-                    refuse(cx, BAD_REQUEST, &ApiError::model_too_late(self.filter.held_body_bytes))
-                }
-                false => return Flow::Wait,
-            };
+        let (catalog, pins) = (&self.filter.catalog, &self.filter.pins);
+        let found = match scan.model() {
+            Some(name) => match catalog.find(&name.value, grant).and_then(|found| pins.way(cx, found)) {
+                Some(found) => found,
+                None => return refuse(cx, UNKNOWN_MODEL, &ApiError::model_not_found(&name.value)),
+            },
+            None if end => match catalog.default_for(grant).and_then(|found| pins.way(cx, found)) {
+                Some(found) if scan.place().is_some() => found,
+                Some(_) | None => return refuse(cx, BAD_REQUEST, &ApiError::missing_model()),
+            },
+            None if scan.bytes() > self.filter.held_body_bytes => {
+                return refuse(cx, BAD_REQUEST, &ApiError::model_too_late(self.filter.held_body_bytes));
+            }
+            None => return Flow::Wait,
         };
-        let model = self.filter.catalog.find(&name.value, grant);
-        let Some(model) = model.and_then(|model| self.filter.pins.way(cx, model)) else {
-            return refuse(cx, UNKNOWN_MODEL, &ApiError::model_not_found(&name.value));
-        };
-        send(cx, model, scan, name, asked);
+        send(cx, &found, scan, asked);
         let scan = mem::take(scan);
         self.phase = Phase::Watching { scan };
         Flow::Continue
@@ -215,27 +218,29 @@ impl Asked {
 }
 
 /// Sends a request, whose head and first bytes are held, to the model's route.
-fn send(cx: &mut Cx<'_>, model: &Model, scan: &BodyScan, name: &Member<String>, asked: &Asked) {
+fn send(cx: &mut Cx<'_>, found: &Found<'_>, scan: &BodyScan, asked: &Asked) {
+    let model = found.model;
     match drawn(&model.weights, asked.lot) {
         Some(at) => cx.set_request_header(ROUTE_HEADER, format!("{}#{at}", model.route)),
         None => cx.set_request_header(ROUTE_HEADER, model.route.as_str()),
     }
-    cx.publish(state::MODEL, model.name.as_str());
+    cx.publish(state::MODEL, found.name.as_ref());
     cx.publish(state::ROUTE, model.route.as_str());
     cx.count(ROUTED);
     if model.targets.is_empty() {
-        return rename(cx, model, scan, name, asked.content_length);
+        return rename(cx, found, scan, asked.content_length);
     }
+    let Some(place) = scan.place() else { return };
     let lead = |target: &Target| Lead {
         cluster: target.cluster.clone(),
-        model: target.upstream_model.to_string(),
+        model: found.there(target.upstream_model.as_str()).into_owned(),
         rules: target.rules.as_ref().map(|rules| rules.as_str().to_owned()),
     };
     let forward = Forward {
         path: asked.path.clone(),
-        model: name.span.clone(),
+        model: place,
         content_length: asked.content_length,
-        name: name.value.clone(),
+        name: scan.model().map_or_else(|| found.name.to_string(), |asked| asked.value.clone()),
         targets: model.targets.iter().map(lead).collect(),
     };
     cx.publish(state::FORWARD, forward.to_string());
@@ -255,19 +260,14 @@ fn drawn(weights: &[NonZeroU32], lot: u64) -> Option<usize> {
 }
 
 /// Writes the upstream's name of the model in the body.
-fn rename(
-    cx: &mut Cx<'_>,
-    model: &Model,
-    scan: &BodyScan,
-    name: &Member<String>,
-    content_length: Option<u64>,
-) {
-    let upstream_model = model.upstream_model.as_ref().unwrap_or(&model.name);
-    cx.publish(state::UPSTREAM_MODEL, upstream_model.as_str());
-    if upstream_model.as_str() == name.value {
+fn rename(cx: &mut Cx<'_>, found: &Found<'_>, scan: &BodyScan, content_length: Option<u64>) {
+    let own = found.model.upstream_model.as_ref().map(|name| found.there(name.as_str()));
+    let upstream_model = own.as_deref().unwrap_or(&found.name);
+    cx.publish(state::UPSTREAM_MODEL, upstream_model);
+    if scan.model().is_some_and(|asked| asked.value == upstream_model) {
         return;
     }
-    let Some(rename) = scan.rename(upstream_model.as_str()) else { return };
+    let Some(rename) = scan.rename(upstream_model) else { return };
     if let Some(length) = content_length {
         cx.set_request_header("content-length", rename.content_length(length).to_string());
     }

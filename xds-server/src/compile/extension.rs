@@ -136,6 +136,7 @@ pub(super) fn router(
         });
         router::Model {
             name: served.name.clone(),
+            aliases: served.aliases.clone(),
             domain: served.domain.clone(),
             route: route.clone(),
             weights: if weights.len() > 1 { weights } else { Vec::new() },
@@ -151,10 +152,11 @@ pub(super) fn router(
         provider: provider.clone(),
         model: router_model(route, model),
     });
-    let domains = parts
-        .domains
-        .iter()
-        .map(|domain| router::Domain { name: domain.name.clone(), models: domain.models.clone() });
+    let domains = parts.domains.iter().map(|domain| router::Domain {
+        name: domain.name.clone(),
+        models: domain.models.clone(),
+        default_model: domain.default_model.clone(),
+    });
     let providers =
         parts.providers.iter().filter(|provider| !provider.stored_for.is_empty()).map(|provider| {
             router::Provider {
@@ -168,6 +170,7 @@ pub(super) fn router(
         pins: pins.collect(),
         domains: domains.collect(),
         providers: providers.collect(),
+        default_model: parts.gateway.default_model.clone(),
         identity: router::Identity::Required,
         body_bytes: parts.gateway.request_body,
         held_body_bytes: HELD_BODY_BYTES.min(parts.gateway.request_body),

@@ -81,13 +81,19 @@ fn route(model: &PublicModel, attempts: usize, to: Value) -> Value {
         "timeout": model.total_timeout.map_or("0s".into(), seconds),
         "idle_timeout": seconds(idle),
     });
-    let metadata = json!({"filter_metadata": {METADATA: {"model": model.name}}});
+    let metadata = json!({"filter_metadata": {METADATA: labels(model)}});
     json!({"match": {"prefix": "/v1/"}, "metadata": metadata, "route": with(common, to)})
 }
 
 /// The route of requests that name a provider and no model. No model's route begins with this character.
 pub(super) fn of_provider(name: &Name) -> String {
     format!("@{name}")
+}
+
+/// What metrics call the model; what clients make of a wildcard is not theirs to say.
+fn labels(model: &PublicModel) -> Value {
+    let name = json!({"model": model.name});
+    if model.name.as_str().contains('*') { with(name, json!({"upstream_model": "*"})) } else { name }
 }
 
 /// To a provider, for a request that names no model; the path and the host are the route's to write.

@@ -16,6 +16,8 @@ pub struct Domain {
     pub hosts: Vec<HostPattern>,
     /// The shared models that it sees beside its own.
     pub models: Vec<ModelPattern>,
+    /// The model of a request that names none. Absent: the gateway's.
+    pub default_model: Option<ModelName>,
     /// How it is reached over TLS. All domains have it, or none.
     pub tls: Option<ServerTls>,
 }
@@ -55,9 +57,15 @@ impl Parts {
                 }
             }
             let models = self.models.iter().filter(|model| model.is_for(&domain.name));
-            let names = models.map(|model| model.name.as_str());
             for (index, pattern) in plain(&domain.models) {
-                known("model", pattern, names.clone(), || at(&format!("models[{index}]")))?;
+                if models.clone().any(|model| model.is_named(pattern)) {
+                    continue;
+                }
+                let names = models.clone().map(|model| model.name.as_str());
+                known("model", pattern, names, || at(&format!("models[{index}]")))?;
+            }
+            if let Some(name) = &domain.default_model {
+                self.check_seen(name.as_str(), &domain.name, || at("default_model"))?;
             }
             self.check_tls(domain)?;
         }
@@ -74,20 +82,24 @@ impl Parts {
             return Err(ModelError { at: format!("keys.{}.consumer", key.id), problem: Problem::NoConsumer });
         }
         plain(&key.models).try_for_each(|(index, pattern)| {
-            if self.seen_from(domain, |name| name == pattern).next().is_some() {
-                return Ok(());
-            }
-            let at = || format!("keys.{}.models[{index}]", key.id);
-            known("model", pattern, self.seen_from(domain, |_| true), at).map_err(|error| {
-                match error.problem {
-                    // Also for a model that others see: what they have is not told.
-                    Problem::Unknown { name, suggestion, .. } if !self.domains.is_empty() => {
-                        let problem = Problem::Unseen { domain: domain.clone(), name, suggestion };
-                        ModelError { problem, ..error }
-                    }
-                    _ => error,
+            self.check_seen(pattern, domain, || format!("keys.{}.models[{index}]", key.id))
+        })
+    }
+
+    /// A domain's callers may ask for a model by this name.
+    fn check_seen(&self, name: &str, domain: &Name, at: impl FnOnce() -> String) -> Result<(), ModelError> {
+        if self.seen_from(domain, Some(name)).next().is_some() {
+            return Ok(());
+        }
+        known("model", name, self.seen_from(domain, None), at).map_err(|error| {
+            match error.problem {
+                // Also for a model that others see: what they have is not told.
+                Problem::Unknown { name, suggestion, .. } if !self.domains.is_empty() => {
+                    let problem = Problem::Unseen { domain: domain.clone(), name, suggestion };
+                    ModelError { problem, ..error }
                 }
-            })
+                _ => error,
+            }
         })
     }
 
@@ -134,20 +146,20 @@ impl Parts {
         known("domain", name.as_str(), self.domains.iter().map(|domain| domain.name.as_str()), at)
     }
 
-    /// The names of the models that a domain's callers may ask for, and that `wanted` picks.
+    /// The names of the models that a domain's callers may ask for: all, or those that `wanted` means.
     fn seen_from<'a>(
         &'a self,
         domain: &'a Name,
-        wanted: impl Fn(&str) -> bool + Clone + 'a,
+        wanted: Option<&'a str>,
     ) -> impl Iterator<Item = &'a str> + Clone {
         let tenant = self.domains.iter().find(|known| known.name == *domain);
         let sees = move |name: &str| {
             tenant.is_none_or(|tenant| tenant.models.iter().any(|pattern| pattern.matches(name)))
         };
-        let named = self.models.iter().filter(move |model| wanted(model.name.as_str()));
+        let named = self.models.iter().filter(move |model| wanted.is_none_or(|name| model.is_named(name)));
         let seen = named.filter(move |model| match &model.domain {
             Some(owner) => owner == domain,
-            None => sees(model.name.as_str()),
+            None => sees(wanted.unwrap_or(model.name.as_str())),
         });
         seen.map(|model| model.name.as_str())
     }
@@ -165,6 +177,17 @@ impl PublicModel {
     /// What tells the model apart from every other: its name, and its domain if it has one.
     pub fn label(&self) -> String {
         label(&self.name, self.domain.as_ref())
+    }
+
+    /// Whether this is its name, or one that its wildcard fits.
+    pub(super) fn is_named(&self, name: &str) -> bool {
+        match self.name.as_str().split_once('*') {
+            Some((head, tail)) => {
+                let rest = name.strip_prefix(head).and_then(|rest| rest.strip_suffix(tail));
+                rest.is_some_and(|star| !star.is_empty())
+            }
+            None => self.name.as_str() == name,
+        }
     }
 
     fn is_for(&self, domain: &Name) -> bool {

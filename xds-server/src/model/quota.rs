@@ -118,9 +118,11 @@ impl Parts {
         if let Some(key) = key {
             known("key", key.as_str(), self.keys.iter().map(|key| key.id.as_str()), || at("match.key"))?;
         }
-        if let Some(model) = model.as_ref().filter(|model| !model.as_str().contains('*')) {
+        let is_known = |name: &str| self.models.iter().any(|known| known.is_named(name));
+        let plain = model.as_ref().map(ModelPattern::as_str).filter(|name| !name.contains('*'));
+        if let Some(name) = plain.filter(|name| !is_known(name)) {
             let names = self.models.iter().map(|model| model.name.as_str());
-            known("model", model.as_str(), names, || at("match.model"))?;
+            known("model", name, names, || at("match.model"))?;
         }
         if let Some(provider) = provider {
             let names = self.providers.iter().map(|provider| provider.name.as_str());

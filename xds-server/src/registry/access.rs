@@ -28,6 +28,9 @@ pub enum Denied {
     /// A provider's model that answers for names that it does not have.
     #[error("a provider's models have plain names")]
     Wildcard,
+    /// A provider's model that answers for other names too.
+    #[error("a provider's models have no aliases")]
+    Aliases,
     /// A tenant's object outside of its name space.
     #[error("what the tenant \"{0}\" makes has a name that begins with \"{0}/\"")]
     Name(Name),
@@ -143,13 +146,24 @@ impl State {
 
 /// What a provider cannot say of its model, and why.
 fn misfit(model: &PublicModel, provider: &Name) -> Option<(&'static str, Denied)> {
-    let PublicModel { name, domain, targets, timeouts: _, owned_by: _, prices: _, limits: _, compat: _ } =
-        model;
+    let PublicModel {
+        name,
+        aliases,
+        domain,
+        targets,
+        timeouts: _,
+        owned_by: _,
+        prices: _,
+        limits: _,
+        compat: _,
+    } = model;
     let plain = |name: &ModelName| !name.as_str().contains('*');
     if domain.is_some() {
         Some(("domain", Denied::OneTenant))
     } else if !plain(name) || !targets.iter().filter_map(|target| target.model.as_ref()).all(plain) {
         Some(("name", Denied::Wildcard))
+    } else if !aliases.is_empty() {
+        Some(("aliases", Denied::Aliases))
     } else if !leads_to(model, provider) {
         Some(("targets", Denied::Target(provider.clone())))
     } else {
@@ -160,6 +174,9 @@ fn misfit(model: &PublicModel, provider: &Name) -> Option<(&'static str, Denied)
 impl PublicModel {
     /// Whether a request for the model of this name can be for this one.
     fn claims(&self, name: &ModelName) -> bool {
-        self.name == *name
+        let fits =
+            |(head, tail)| name.as_str().strip_prefix(head).is_some_and(|rest: &str| rest.ends_with(tail));
+        let names = [&self.name].into_iter().chain(&self.aliases);
+        names.into_iter().any(|known| known == name || known.as_str().split_once('*').is_some_and(fits))
     }
 }

@@ -23,6 +23,10 @@ pub struct Config {
     /// The providers whose files, batches and stored responses callers may use. Default none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub providers: Vec<Provider>,
+    /// The model of a request that names none, for callers whose domain has no such model of its own. Absent: such a
+    /// request is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_model: Option<ModelName>,
     /// Whether `auth` stands before this filter.
     #[serde(default)]
     pub identity: Identity,
@@ -40,8 +44,12 @@ pub struct Config {
 #[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Model {
-    /// What a request's `model` says.
+    /// What a request's `model` says. With one `*`, which stands for any characters, it is every such name that no
+    /// model or alias has; of several, the one with the most before its `*` is meant.
     pub name: ModelName,
+    /// Other names for it. It is under `name` that it is allowed and seen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<ModelName>,
     /// The tenant it is for; there it stands before a shared model of the same name. Absent: it is shared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub domain: Option<Name>,
@@ -50,7 +58,7 @@ pub struct Model {
     /// Draws among several routes, `<route>#0`, `<route>#1` and so on, by their weights. Default `route` alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub weights: Vec<NonZeroU32>,
-    /// The model's name at its upstream. Default the same name.
+    /// The model's name at its upstream; `*` is what that of `name` stood for. Default the same name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream_model: Option<ModelName>,
     /// The clusters that may be asked: their `model-compat` writes the model's name, the path and the host of each attempt.
@@ -85,7 +93,7 @@ pub struct Pin {
 pub struct Target {
     /// The cluster's name.
     pub cluster: String,
-    /// The model's name there.
+    /// The model's name there; `*` is what that of the model's name stood for.
     pub upstream_model: ModelName,
     /// What it needs there. Default what the cluster's configuration says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -116,6 +124,9 @@ pub struct Domain {
     /// Patterns of the shared models that it sees. Default all. Its own models it sees in any case.
     #[serde(default = "any_model")]
     pub models: Vec<ModelPattern>,
+    /// The model of a request that names none. Default that of all domains.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_model: Option<ModelName>,
 }
 
 /// Whether the router may believe that a caller has been identified.

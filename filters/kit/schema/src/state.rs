@@ -94,6 +94,11 @@ impl Grant {
         self.patterns().any(|pattern| glob(pattern, model))
     }
 
+    /// The models that are covered by name.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.patterns().filter(|pattern| !pattern.contains('*'))
+    }
+
     fn patterns(&self) -> impl Iterator<Item = &str> {
         self.0.lines().skip(1)
     }

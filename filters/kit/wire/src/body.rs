@@ -1,5 +1,7 @@
 //! A request's body while it streams, whichever form it has.
 
+use core::ops::Range;
+
 use crate::openai::{ApiError, Endpoint, RequestBody};
 use crate::{FormScan, Member, Rename, RequestScan};
 
@@ -62,13 +64,22 @@ impl BodyScan {
         }
     }
 
-    /// What writes `name` in the place of the model's, once that has been read.
+    /// Where the model's name stands, once it has been read; else where a JSON object has room for one.
+    pub fn place(&self) -> Option<Range<u64>> {
+        let room = || match self {
+            Self::Json(scan) => scan.before_members().map(|at| at..at),
+            Self::Form(_) => None,
+        };
+        self.model().map(|model| model.span.clone()).or_else(room)
+    }
+
+    /// What writes `name` in the [place](Self::place) of the model's.
     pub fn rename(&self, name: &str) -> Option<Rename> {
         let form = match self {
             Self::Json(_) => None,
             Self::Form(_) => Some(MULTIPART),
         };
-        self.model().map(|model| Rename::in_body(form, model.span.clone(), name))
+        self.place().map(|place| Rename::in_body(form, place, name))
     }
 }
 

@@ -4,7 +4,8 @@ use core::ops::Range;
 
 use crate::body::is_form;
 
-/// The replacement of a model's name in a body: these bytes and its length change, and nothing else.
+/// The replacement of a model's name in a body, or a name for one that has none: these bytes and its length change, and
+/// nothing else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rename {
     span: Range<u64>,
@@ -12,10 +13,12 @@ pub struct Rename {
 }
 
 impl Rename {
-    /// Writes `name` where `span` is: the old name in bytes of the body, quotes included ([`crate::Member::span`]).
-    /// `name` has no character that JSON escapes.
+    /// Writes `name` where `span` is: the old name in bytes of the body, quotes included ([`crate::Member::span`]). Where
+    /// that is empty, as no name is, a `model` is written before the first member
+    /// ([`crate::RequestScan::before_members`]). `name` has no character that JSON escapes.
     pub fn new(span: Range<u64>, name: &str) -> Self {
-        Self { span, literal: format!("\"{name}\"") }
+        let literal = if span.is_empty() { format!("\"model\":\"{name}\",") } else { format!("\"{name}\"") };
+        Self { span, literal }
     }
 
     /// The same in a body of this `content-type`: in a form the name has no quotes.
@@ -64,5 +67,15 @@ mod tests {
         let literal = |media: &str| Rename::in_body(Some(media.as_bytes()), 0..1, "m").literal().to_owned();
         assert_eq!(literal("Multipart/form-data; boundary=x"), "m");
         assert_eq!(literal("application/json"), "\"m\"");
+    }
+
+    #[test]
+    fn a_body_without_a_model_is_given_one() {
+        let body = r#" { "n":1}"#;
+        let rename = Rename::new(2..2, "index");
+        let mut named = body.to_owned();
+        named.replace_range(rename.range(), rename.literal());
+        assert_eq!(named, r#" {"model":"index", "n":1}"#);
+        assert_eq!(rename.content_length(9), 25);
     }
 }

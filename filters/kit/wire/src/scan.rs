@@ -46,6 +46,9 @@ pub struct RequestScan {
     start: u64,
     text: Text,
     capture: Capture,
+    /// Where the body's object begins, after its brace.
+    inside: u64,
+    has_members: bool,
     model: Option<Member<String>>,
     stream: Option<bool>,
     stream_options: bool,
@@ -93,6 +96,11 @@ impl RequestScan {
     /// The top-level `model`, once its string has wholly been read.
     pub fn model(&self) -> Option<&Member<String>> {
         self.model.as_ref()
+    }
+
+    /// Where another member fits before the first: just after the opening brace. `None`: there is none yet.
+    pub fn before_members(&self) -> Option<u64> {
+        self.has_members.then_some(self.inside)
     }
 
     /// The top-level `stream`, if it is a boolean; of several the last.
@@ -157,7 +165,10 @@ impl RequestScan {
             (At::Separator | At::FirstKey, b'}') if in_object => self.close(),
             (At::Separator | At::FirstItem, b']') if !in_object => self.close(),
             (At::Value | At::FirstItem, _) => return self.value(byte),
-            (At::Start, b'{') => self.open(true)?,
+            (At::Start, b'{') => {
+                self.inside = self.offset_of(1);
+                self.open(true)?
+            }
             (At::Start, b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => {
                 return Err(ScanError::NotObject);
             }
@@ -229,6 +240,7 @@ impl RequestScan {
         if self.nesting.depth() != 1 {
             return Ok(());
         }
+        self.has_members = true;
         let key = self.capture.bytes();
         self.field = match key {
             b"model" if self.model.is_none() => Field::Model,

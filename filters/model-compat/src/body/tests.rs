@@ -25,6 +25,13 @@ fn the_model_has_its_name_at_the_upstream_and_nothing_else_changes() {
 }
 
 #[test]
+fn a_body_without_a_model_is_given_one() {
+    let body = br#"{"n":1}"#;
+    let edited = edit(body, &Rename::new(1..1, "up"), &serde_json::from_str("{}").unwrap(), true).unwrap();
+    assert_eq!(edited.body.as_deref(), Some(&br#"{"n":1,"model":"up"}"#[..]));
+}
+
+#[test]
 fn a_stream_is_asked_for_its_usage_once() {
     for (asked, sent, hidden) in [
         (

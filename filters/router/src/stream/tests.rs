@@ -86,6 +86,53 @@ fn a_body_that_needs_no_other_model_name_passes_untouched() {
 }
 
 #[test]
+fn a_request_that_names_no_model_is_for_the_default_one() {
+    let config = CONFIG.replace(r#""body_bytes": 1000"#, r#""body_bytes": 1000, "default_model": "index""#);
+    let filter = Rc::new(Router::new(serde_json::from_str(&config).unwrap()).unwrap());
+    let ask = |body: &str| {
+        let mut request = Request { stream: filter.stream(StreamId(1)), ..Request::new() };
+        request.head("POST", "/v1/chat/completions", &[("content-length", "18")]);
+        request.body(body, true)
+    };
+    let (flow, effects) = ask(r#"{ "messages": [] }"#);
+    assert_eq!(flow, Flow::Continue);
+    let expected = [
+        Effect::SetHeader(Side::Request, "content-length".into(), "44".into()),
+        Effect::ReplaceBody(Side::Request, 1..1, br#""model":"index-1.9b-chat","#.into()),
+    ];
+    assert_eq!(effects.get(5..), Some(&expected[..]), "{effects:?}");
+    assert_eq!(answer(&ask("{}").0).0, 400);
+    assert_eq!(answer(&ask(r#"{"model":""}"#).0).0, 404);
+}
+
+#[test]
+fn a_wildcard_names_the_model_at_its_upstream_by_what_its_star_stands_for() {
+    let config = r#"{"identity": "none", "models": [
+        {"name": "openai/*", "route": "openai", "upstream_model": "*"},
+        {"name": "two/*", "route": "two", "targets": [
+            {"cluster": "a", "upstream_model": "*"}, {"cluster": "b", "upstream_model": "b-*-x"}
+        ]}
+    ]}"#;
+    let filter = Rc::new(Router::new(serde_json::from_str(config).unwrap()).unwrap());
+    let ask = |body: &str| {
+        let mut request = Request { bench: Bench::default(), stream: filter.stream(StreamId(1)) };
+        request.head("POST", "/v1/chat/completions", &[]);
+        request.body(body, true).1
+    };
+    let effects = ask(r#"{"model":"openai/gpt-4o"}"#);
+    for expected in [
+        Effect::Publish(state::MODEL, "openai/gpt-4o".into()),
+        Effect::Publish(state::ROUTE, "openai".into()),
+        Effect::Publish(state::UPSTREAM_MODEL, "gpt-4o".into()),
+        Effect::ReplaceBody(Side::Request, 9..24, b"\"gpt-4o\"".into()),
+    ] {
+        assert!(effects.contains(&expected), "{expected:?} in {effects:?}");
+    }
+    let forward = "/v1/chat/completions\n9 16\n\"two/m\"\na m\nb b-m-x";
+    assert!(ask(r#"{"model":"two/m"}"#).contains(&Effect::Publish(state::FORWARD, forward.into())));
+}
+
+#[test]
 fn a_model_that_is_unknown_or_not_allowed_does_not_exist() {
     for model in ["none", "secret", "absent"] {
         let (flow, _) = Request::chat(&[]).body(&format!(r#"{{"model":"{model}"}}"#), true);

@@ -35,8 +35,14 @@ const LABELS: [(&str, &str); 4] = [
     ("domain", "%FILTER_STATE(wasm.weir.domain:PLAIN)%"),
     ("model", "%METADATA(ROUTE:weir:model)%"),
     ("provider", "%METADATA(CLUSTER:weir:provider)%"),
-    ("upstream_model", "%FILTER_STATE(wasm.weir.upstream_model:PLAIN)%"),
+    ("upstream_model", UPSTREAM_MODEL),
 ];
+
+/// The route of a wildcard has a name for all that clients make of it.
+const UPSTREAM_MODEL: &str = concat!(
+    r#"%COALESCE({"operators": [{"command": "METADATA", "param": "ROUTE:weir:upstream_model"}, "#,
+    r#"{"command": "FILTER_STATE", "param": "wasm.weir.upstream_model:PLAIN"}]})%"#
+);
 
 const CODE: (&str, &str) = ("code", "%RESPONSE_CODE%");
 
