@@ -30,7 +30,7 @@ def run(served, tmp_path):
             arguments += ("-f", file)
         token = str(served.store) + ".admin-token"
         env = os.environ | {"WEIR_SERVER": served.api_url, "WEIR_TOKEN_FILE": token} | environment
-        return weir(*arguments, env=env, check=False)
+        return weir(*arguments, env={name: value for name, value in env.items() if value is not None}, check=False)
 
     return run
 
@@ -116,6 +116,42 @@ def test_the_token_is_needed_and_never_shown(run, served, tmp_path):
     nowhere = run("export", WEIR_SERVER="http://127.0.0.1:1")
     assert nowhere.returncode == 1 and "Connection refused" in nowhere.stderr
     assert served.admin_token not in nowhere.stderr
+
+
+def test_a_key_is_made_shown_rotated_disabled_and_removed_over_the_api(run, served):
+    server = ("--server", served.api_url)
+    made = run("keys", "create", *server, "--id", "cli/1", "--label", "team=a", "--models", "chat", "-o", "json")
+    assert made.returncode == 0, made.stderr
+    secret = json.loads(made.stdout)["secret"]
+    assert json.loads(made.stdout)["spec"]["prefix"] == secret[:7]
+    listed = run("keys", "list", "--label", "team=a").stdout.splitlines()
+    assert listed[0].split() == ["ID", "CONSUMER", "PREFIX", "STATE", "EXPIRES", "OWNER", "MODELS"]
+    assert listed[1].split() == ["cli/1", "-", secret[:7], "enabled", "-", "api", "chat"]
+    rotated = run("keys", "rotate", "cli/1", "--overlap", "1h").stdout.split()[-1]
+    key = json.loads(run("keys", "list", "--label", "team=a", "-o", "json").stdout)[0]
+    assert (key["spec"]["prefix"], len(key["spec"]["sha256"])) == (rotated[:7], 2)
+    assert run("keys", "disable", "cli/1").stdout == "keys/cli/1 is disabled\n"
+    assert " disabled " in run("keys", "list").stdout
+    assert run("keys", "enable", "cli/1").returncode == 0
+    assert run("keys", "delete", "cli/1").stdout == "keys/cli/1 is gone\n"
+    gone = run("keys", "disable", "cli/1")
+    assert (gone.returncode, gone.stderr) == (1, "weir: keys/cli/1: there is no keys/cli/1\n")
+
+
+def test_without_a_server_a_key_is_made_for_the_file(run):
+    made = run("keys", "create", "--id", "laptop", WEIR_SERVER=None).stdout.splitlines()
+    assert made[1].startswith("wk-") and made[4].startswith(f"- {{id: laptop, prefix: {made[1][:7]}, sha256: ")
+
+
+def test_a_token_is_made_listed_and_revoked(run):
+    token = run("tokens", "create", "ci", "--provider", "near").stdout.split()[-1]
+    assert token.startswith("wt-")
+    assert run("keys", "list", WEIR_TOKEN_FILE=None, WEIR_TOKEN=token).returncode == 1, "a provider sees no keys"
+    listed = run("tokens", "list").stdout.splitlines()
+    assert listed[1].split()[:4] == ["ci", "provider", "near", token[:7]]
+    assert run("tokens", "revoke", "ci").stdout == "tokens/ci is revoked\n"
+    assert run("tokens", "create", "x").returncode == 2, "a token is for something"
+    assert run("tokens", "create", "x", "--provider", "naer").returncode == 1
 
 
 def test_status_says_who_has_what_and_ends_with_3_when_something_is_refused(run, served):

@@ -1,10 +1,12 @@
 //! The command line.
 
+mod keys;
 mod mcp;
 mod remote;
+mod tokens;
 
 use std::{
-    io::{self, Read, Write},
+    io::Write,
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     process::ExitCode,
@@ -15,14 +17,12 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use crate::{
     bootstrap,
     compile::compile,
-    drain, encode, keys,
+    drain, encode,
     ledger::book::Place,
     load,
     model::{InvalidSpan, Span},
     modules::Modules,
-    schema,
-    secret::Secret,
-    serve,
+    schema, serve,
     store::location::Location,
     telemetry,
 };
@@ -48,9 +48,12 @@ enum Command {
     /// Take an Envoy out of service without cutting what it is answering: a pre-stop hook
     #[command(after_help = DRAIN_EXIT)]
     Drain(Drain),
-    /// Make and hash API keys
+    /// Make, list and change the keys of callers
     #[command(subcommand)]
-    Keys(Keys),
+    Keys(keys::Keys),
+    /// Make, list and revoke the tokens of the API
+    #[command(subcommand)]
+    Tokens(tokens::Tokens),
     /// Write the objects of a document over the API, all or none
     Apply(remote::Change),
     /// Show what `apply` would change
@@ -162,14 +165,6 @@ struct Drain {
     quit: bool,
 }
 
-#[derive(Debug, Subcommand)]
-enum Keys {
-    /// Make a key: print its secret once, and the entry for the configuration file
-    Create(keys::About),
-    /// Print the SHA-256 of a secret that is read from standard input
-    Hash,
-}
-
 /// Why a command failed. `main` prints it.
 pub type Failure = Box<dyn std::error::Error>;
 
@@ -185,6 +180,8 @@ impl Cli {
             Command::Diff(options) => return options.diff(out),
             Command::Export(options) => return options.run(out),
             Command::Status(options) => return options.run(out),
+            Command::Keys(command) => return command.run(out),
+            Command::Tokens(command) => return command.run(out),
             Command::Mcp(command) => return command.run(out),
             Command::Schema => writeln!(out, "{:#}", schema::of_file())?,
             Command::Completions { shell } => {
@@ -193,16 +190,6 @@ impl Cli {
             Command::Bootstrap(Bootstrap { xds, admin_port }) => {
                 let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, admin_port));
                 write!(out, "{}", bootstrap::dynamic(&xds, admin)?)?;
-            }
-            Command::Keys(Keys::Create(about)) => {
-                let key = keys::NewKey::generate()?;
-                writeln!(out, "# The secret, shown only now:\n{}\n", key.secret())?;
-                writeln!(out, "# Add this to `keys` in the configuration:\n{}", key.entry(&about))?;
-            }
-            Command::Keys(Keys::Hash) => {
-                let mut text = String::new();
-                io::stdin().read_to_string(&mut text)?;
-                writeln!(out, "{}", keys::hash(Secret::parse(&text)?.expose()))?;
             }
         }
         Ok(ExitCode::SUCCESS)

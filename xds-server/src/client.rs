@@ -1,9 +1,10 @@
 //! The API as the command line calls it.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use http::{Method, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
@@ -12,23 +13,35 @@ use prost::bytes::Bytes;
 use serde_json::Value;
 use tokio::time;
 
-use crate::{object::ObjectKind, secret::Secret};
+use crate::{
+    authorities::{self, AuthoritiesError},
+    model::encode,
+    object::ObjectKind,
+    secret::Secret,
+};
 
 /// A control plane, by its API.
 #[derive(Debug)]
 pub struct Api {
     server: Uri,
     token: Option<Secret>,
-    pool: Client<HttpConnector, Full<Bytes>>,
+    pool: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
 }
 
 impl Api {
-    /// The control plane at `http://host:port`, asked with a token.
-    pub fn new(server: Uri, token: Option<Secret>) -> Result<Self, ApiError> {
-        if server.scheme_str() != Some("http") || server.authority().is_none() || server.path() != "/" {
-            return Err(ApiError::Server(server.to_string()));
-        }
-        Ok(Self { server, token, pool: Client::builder(TokioExecutor::new()).build_http() })
+    /// The control plane at `http://host:port` or `https://host:port`, asked with a token. Over TLS it is verified with
+    /// the certificate authorities in a file, by default those of the system.
+    pub fn new(server: Uri, token: Option<Secret>, authorities: Option<&Path>) -> Result<Self, ApiError> {
+        let tls = match server.scheme_str() {
+            _ if server.authority().is_none() || server.path() != "/" => None,
+            Some("http") => Some(authorities::nobody()),
+            Some("https") => Some(authorities::client(authorities)?),
+            _ => None,
+        };
+        let tls = tls.ok_or_else(|| ApiError::Server(server.to_string()))?;
+        let connector =
+            HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
+        Ok(Self { server, token, pool: Client::builder(TokioExecutor::new()).build(connector) })
     }
 
     /// What is served, and to whom.
@@ -42,12 +55,36 @@ impl Api {
         self.call(Method::POST, &path, Some(document)).await
     }
 
-    /// Every object of a kind, as the API shows it.
-    pub async fn list(&self, kind: ObjectKind) -> Result<Vec<Value>, ApiError> {
+    /// What is at a path.
+    pub async fn get(&self, path: &str) -> Result<Value, ApiError> {
+        self.call(Method::GET, path, None).await
+    }
+
+    /// Sends something to a path.
+    pub async fn send(&self, method: Method, path: &str, body: &Value) -> Result<Value, ApiError> {
+        self.call(method, path, Some(body)).await
+    }
+
+    /// Replaces an object that still has this ETag.
+    pub async fn replace(&self, path: &str, etag: &str, body: &Value) -> Result<Value, ApiError> {
+        self.answer(Method::PUT, path, Some(body), Some(etag)).await
+    }
+
+    /// Removes what is at a path.
+    pub async fn delete(&self, path: &str) -> Result<Value, ApiError> {
+        self.call(Method::DELETE, path, None).await
+    }
+
+    /// Every object of a kind that fits the query, `&label=…`, as the API shows it.
+    pub async fn list(&self, kind: ObjectKind, query: &str) -> Result<Vec<Value>, ApiError> {
+        self.pages(&format!("/v1/{}", kind.as_str()), query).await
+    }
+
+    /// All items of a list.
+    pub async fn pages(&self, path: &str, query: &str) -> Result<Vec<Value>, ApiError> {
         let (mut items, mut after) = (Vec::new(), String::new());
         loop {
-            let page =
-                self.call(Method::GET, &format!("/v1/{}?limit=1000{after}", kind.as_str()), None).await?;
+            let page = self.get(&format!("{path}?limit=1000{query}{after}")).await?;
             items.extend(page.get("items").and_then(Value::as_array).into_iter().flatten().cloned());
             match page.get("next_page_token").and_then(Value::as_str) {
                 Some(token) => after = format!("&page_token={token}"),
@@ -57,8 +94,21 @@ impl Api {
     }
 
     async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, ApiError> {
-        let answer = time::timeout(PATIENCE, self.exchange(method, path, body)).await;
+        self.answer(method, path, body, None).await
+    }
+
+    async fn answer(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        etag: Option<&str>,
+    ) -> Result<Value, ApiError> {
+        let answer = time::timeout(PATIENCE, self.exchange(method, path, body, etag)).await;
         let (status, bytes) = answer.map_err(|_| ApiError::Silent)??;
+        if status == StatusCode::NO_CONTENT {
+            return Ok(Value::Null);
+        }
         let json = serde_json::from_slice(&bytes);
         match json {
             Ok(answer) if status.is_success() => Ok(answer),
@@ -72,6 +122,7 @@ impl Api {
         method: Method,
         path: &str,
         body: Option<&Value>,
+        etag: Option<&str>,
     ) -> Result<(StatusCode, Bytes), ApiError> {
         let mut uri = self.server.clone().into_parts();
         uri.path_and_query = Some(path.parse().map_err(http::Error::from)?);
@@ -79,6 +130,9 @@ impl Api {
             Request::builder().method(method).uri(Uri::from_parts(uri).map_err(http::Error::from)?);
         if let Some(token) = &self.token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.expose()));
+        }
+        if let Some(etag) = etag {
+            request = request.header(header::IF_MATCH, etag);
         }
         let body = body.map(Value::to_string).unwrap_or_default();
         let request =
@@ -94,8 +148,11 @@ impl Api {
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     /// Such a server cannot be asked.
-    #[error("{0}: a server is http://HOST:PORT")]
+    #[error("{0}: a server is http://HOST:PORT or https://HOST:PORT")]
     Server(String),
+    /// There is nobody to verify it with.
+    #[error(transparent)]
+    Authorities(#[from] AuthoritiesError),
     /// There is no connection.
     #[error("{server}: {}", reason(.error))]
     Unreachable {
@@ -133,6 +190,11 @@ impl ApiError {
         let places = [text("object"), text("field")].into_iter().flatten().collect::<Vec<_>>().join(".");
         Self::Refused { object: Some(places).filter(|places| !places.is_empty()), message }
     }
+}
+
+/// A name as one segment of a path, or as a value in a query.
+pub fn segment(name: &str) -> String {
+    encode(name).replace('/', "%2F")
 }
 
 /// The innermost reason, which says what the others only wrap.

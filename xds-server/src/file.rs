@@ -3,6 +3,7 @@
 pub mod discovery;
 mod error;
 mod hashes;
+mod prefix;
 mod quota;
 mod route;
 
@@ -26,6 +27,7 @@ use crate::{
 
 pub use error::{FileError, Place};
 pub use hashes::Hashes;
+pub use prefix::{InvalidPrefix, KeyPrefix};
 pub use quota::{Match, Quota};
 pub use route::{Middleware, Route, RouteProtocol};
 
@@ -160,6 +162,8 @@ pub struct Key {
     /// What is known about it.
     #[serde(default)]
     pub labels: BTreeMap<Name, Label>,
+    /// How its secret begins, by which people recognise it.
+    pub prefix: Option<KeyPrefix>,
     /// The SHA-256 of its secret, or of several while it is being rotated.
     pub sha256: Hashes,
     /// The models it may use.
@@ -344,7 +348,7 @@ impl Consumer {
 
 impl Key {
     fn into_model(self) -> model::Key {
-        let Self { id, consumer, labels: _, sha256, models, expires_at, disabled, limits } = self;
+        let Self { id, consumer, labels: _, prefix: _, sha256, models, expires_at, disabled, limits } = self;
         model::Key {
             id,
             consumer,

@@ -3,6 +3,7 @@
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use clap::Args;
 use jiff::Timestamp;
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use weir_schema::{KeyHash, ModelPattern, Name};
 
@@ -44,11 +45,17 @@ impl NewKey {
         &self.secret
     }
 
+    /// How it begins.
+    pub fn prefix(&self) -> String {
+        beginning(&self.secret)
+    }
+
     /// The entry for `keys` in the configuration file.
     pub fn entry(&self, about: &About) -> String {
         let About { id, consumer, models, expires_at } = about;
         let mut fields = vec![format!("id: {id}")];
         fields.extend(consumer.as_ref().map(|consumer| format!("consumer: {consumer}")));
+        fields.push(format!("prefix: {}", self.prefix()));
         fields.push(format!("sha256: {}", self.hash()));
         if !models.is_empty() {
             let models: Vec<_> = models.iter().map(|model| format!("\"{}\"", model.as_str())).collect();
@@ -59,7 +66,20 @@ impl NewKey {
     }
 }
 
-fn parsed<T: TryFrom<String>>(text: &str) -> Result<T, T::Error> {
+impl About {
+    /// A key of the API without its hash, which is made there.
+    pub fn spec(&self) -> Map<String, Value> {
+        let Self { id, consumer, models, expires_at } = self;
+        let mut spec = Map::from_iter([("id".to_owned(), json!(id))]);
+        spec.extend(consumer.as_ref().map(|consumer| ("consumer".to_owned(), json!(consumer))));
+        spec.extend((!models.is_empty()).then(|| ("models".to_owned(), json!(models))));
+        spec.extend(expires_at.as_ref().map(|time| ("expires_at".to_owned(), json!(time))));
+        spec
+    }
+}
+
+/// Reads an argument.
+pub fn parsed<T: TryFrom<String>>(text: &str) -> Result<T, T::Error> {
     text.to_owned().try_into()
 }
 
@@ -100,6 +120,7 @@ mod tests {
         let read =
             |about: &About| File::parse(&format!("keys:\n{}\n", key.entry(about))).unwrap().keys.remove(0);
         assert_eq!(read(&about).id, id);
+        assert_eq!(read(&about).prefix.map(String::from), Some(key.secret()[..7].to_owned()));
         let about = About {
             consumer: Some(parsed("team").unwrap()),
             models: vec![parsed("gpt-*").unwrap()],

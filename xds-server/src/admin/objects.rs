@@ -20,6 +20,7 @@ use super::{
     request::{Body, By, If, OfKind, Place, page_token, query},
 };
 use crate::{
+    file::KeyPrefix,
     keys::NewKey,
     object::{Object, ObjectId, ObjectKind},
     registry::{Condition, Owner, Refusal, Registry, View},
@@ -168,9 +169,11 @@ pub(super) async fn act(
     let role = by.may(Operation::Rotate)?;
     let (id, Rotation { overlap_secs }) = (ObjectKind::Keys.id(name), body?.read()?);
     let key = new_key()?;
-    let hash = key.hash();
-    let view =
-        blocking(&admin, move |registry| registry.rotate(&role, &id, hash, overlap_secs, &condition)).await?;
+    let (hash, prefix) = (key.hash(), KeyPrefix::try_from(key.prefix()).ok());
+    let view = blocking(&admin, move |registry| {
+        registry.rotate(&role, &id, (hash, prefix), overlap_secs, &condition)
+    })
+    .await?;
     Ok(Shown { secret: Some(key.secret().into()), ..Shown::from(view) }.into_response())
 }
 
@@ -181,6 +184,7 @@ fn add_secret(kind: ObjectKind, spec: &mut Value) -> Result<Option<String>, ApiE
         return Ok(None);
     }
     let key = new_key()?;
+    fields.insert("prefix".into(), key.prefix().into());
     fields.insert("sha256".into(), json!([key.hash()]));
     Ok(Some(key.secret().into()))
 }

@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 use super::Failure;
 use crate::{
     client::{Api, ApiError},
+    model::{InvalidSpan, Span},
     object::ObjectKind,
     secret::Secret,
 };
@@ -24,15 +25,27 @@ use crate::{
 pub(super) struct Remote {
     /// The control plane's API
     #[arg(long, value_name = "URL", env = "WEIR_SERVER", default_value = "http://127.0.0.1:18001")]
-    server: Uri,
+    pub(super) server: Uri,
     /// The file that has the API's token; WEIR_TOKEN may have the token itself
     #[arg(long, value_name = "FILE", env = "WEIR_TOKEN_FILE")]
-    token_file: Option<PathBuf>,
+    pub(super) token_file: Option<PathBuf>,
+    /// The certificate authorities of an https server. Default the system's
+    #[arg(long, value_name = "FILE", env = "WEIR_CA")]
+    pub(super) ca: Option<PathBuf>,
+}
+
+/// Something of the API, by its name.
+#[derive(Debug, Args)]
+pub(super) struct Named {
+    /// Its name
+    pub(super) name: String,
+    #[command(flatten)]
+    pub(super) remote: Remote,
 }
 
 /// How an answer is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
+pub(super) enum Output {
     /// For people.
     Table,
     /// As the API gives it.
@@ -125,7 +138,7 @@ impl Export {
         let document = self.remote.ask(async |api| {
             let mut document = Map::new();
             for kind in ObjectKind::ALL {
-                let items = api.list(kind).await?;
+                let items = api.list(kind, "").await?;
                 let items = items.into_iter().filter(|item| self.all || text(item, "owner") == "api");
                 let specs: Vec<Value> = items.filter_map(|item| item.get("spec").cloned()).collect();
                 if !specs.is_empty() {
@@ -164,8 +177,11 @@ impl Status {
 
 impl Remote {
     /// Asks, and waits for the answer.
-    fn ask<T>(&self, question: impl AsyncFnOnce(&Api) -> Result<T, ApiError>) -> Result<T, Failure> {
-        let api = Api::new(self.server.clone(), self.token()?)?;
+    pub(super) fn ask<T>(
+        &self,
+        question: impl AsyncFnOnce(&Api) -> Result<T, ApiError>,
+    ) -> Result<T, Failure> {
+        let api = Api::new(self.server.clone(), self.token()?, self.ca.as_deref())?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         Ok(runtime.block_on(question(&api))?)
     }
@@ -210,7 +226,26 @@ fn changes(answer: &Value) -> impl Iterator<Item = &Value> {
     answer.get("changes").and_then(Value::as_array).into_iter().flatten()
 }
 
-fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+/// A table with these columns, each as wide as its widest cell.
+pub(super) fn table(out: &mut impl Write, head: &[&str], rows: Vec<Vec<String>>) -> io::Result<()> {
+    let head = head.iter().map(|cell| (*cell).to_owned()).collect();
+    let rows: Vec<Vec<String>> = [vec![head], rows].concat();
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(String::len).max();
+    for row in &rows {
+        let cells = row.iter().enumerate().map(|(column, cell)| {
+            let width = width(column).unwrap_or_default();
+            format!("{cell:width$}")
+        });
+        writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
+    }
+    Ok(())
+}
+
+pub(super) fn duration(text: &str) -> Result<Span, InvalidSpan> {
+    text.to_owned().try_into()
+}
+
+pub(super) fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value.get(name).and_then(Value::as_str).unwrap_or("-")
 }
 

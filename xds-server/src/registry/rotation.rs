@@ -9,7 +9,7 @@ use weir_schema::KeyHash;
 use super::{Condition, Connection, Refusal, Registry, State, View, now};
 use crate::{
     access::Role,
-    file::Key,
+    file::{Key, KeyPrefix},
     object::{Object, ObjectId, ObjectKind},
     store::Change,
 };
@@ -20,7 +20,7 @@ impl Registry {
         &self,
         role: &Role,
         id: &ObjectId,
-        hash: KeyHash,
+        (hash, prefix): (KeyHash, Option<KeyPrefix>),
         overlap_secs: u32,
         condition: &Condition,
     ) -> Result<View, Refusal> {
@@ -45,6 +45,7 @@ impl Registry {
                 changes.extend(old.iter().map(|hash| Change::Retire(id.name.clone(), *hash, sooner(hash))));
                 [vec![hash], old].concat().into()
             };
+            key.prefix.clone_from(&prefix);
             changes.push(Change::Put(Object::Key(key)));
             writer.write(&changes).map_err(|refusal| writer.state.tell(role, refusal, id))?;
             writer.state.view(id).ok_or_else(|| Refusal::Missing(id.clone()))

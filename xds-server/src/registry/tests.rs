@@ -235,13 +235,13 @@ fn a_rotated_key_has_both_secrets_until_the_overlap_is_over() {
     bench.put(ObjectKind::Keys, json!({"id": "laptop", "sha256": old})).unwrap();
     let at =
         |seconds: i64| Timestamp::now().saturating_add(jiff::SignedDuration::from_secs(seconds)).unwrap();
-    bench.registry.rotate(&Role::Admin, &id, new, 60, &Condition::None).unwrap();
+    bench.registry.rotate(&Role::Admin, &id, (new, None), 60, &Condition::None).unwrap();
     bench.registry.retire(at(30));
     assert_eq!(bench.hashes(&id), [new, old]);
     let bench = bench.restarted();
     bench.registry.retire(at(61));
     assert_eq!(bench.hashes(&id), [new]);
-    bench.registry.rotate(&Role::Admin, &id, newest, 0, &Condition::None).unwrap();
+    bench.registry.rotate(&Role::Admin, &id, (newest, None), 0, &Condition::None).unwrap();
     assert_eq!(bench.hashes(&id), [newest]);
 }
 
@@ -345,7 +345,7 @@ fn a_secret_is_dropped_once_by_whichever_process_is_first() {
     let (old, new) = (keys::hash("old"), keys::hash("new"));
     let id = ObjectKind::Keys.id("laptop");
     one.put(ObjectKind::Keys, json!({"id": "laptop", "sha256": old})).unwrap();
-    one.registry.rotate(&Role::Admin, &id, new, 1, &Condition::None).unwrap();
+    one.registry.rotate(&Role::Admin, &id, (new, None), 1, &Condition::None).unwrap();
     other.registry.refresh();
     let later = Timestamp::now().saturating_add(jiff::SignedDuration::from_secs(60)).unwrap();
     one.registry.retire(later);
