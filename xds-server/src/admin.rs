@@ -15,7 +15,11 @@ use std::{net::SocketAddr, sync::Arc};
 use axum::{
     Json, Router,
     extract::{ConnectInfo, DefaultBodyLimit, Path, State},
-    http::{HeaderMap, StatusCode, header::ORIGIN},
+    http::{
+        HeaderMap, StatusCode,
+        header::{CONTENT_SECURITY_POLICY, ORIGIN, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS},
+    },
+    response::{Html, IntoResponse},
     routing::{MethodRouter, delete, get, post},
 };
 use serde_json::{Value, json};
@@ -54,6 +58,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<Admin>>)> {
     vec![
         ("/healthz", get(async || "ok\n")),
         ("/readyz", get(ready)),
+        ("/", get(page)),
         ("/openapi.json", get(document)),
         ("/v1/schema", get(async || Json(schema::of_file()))),
         ("/v1/status", get(report)),
@@ -77,6 +82,17 @@ async fn ready(State(admin): State<Arc<Admin>>) -> (StatusCode, &'static str) {
 
 async fn report(State(admin): State<Arc<Admin>>) -> Json<Report> {
     Json(admin.status.report())
+}
+
+/// The page of the document, for people: all in one file, from which a browser asks for nothing elsewhere.
+async fn page() -> impl IntoResponse {
+    let headers = [
+        (CONTENT_SECURITY_POLICY, POLICY),
+        (X_FRAME_OPTIONS, "DENY"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (REFERRER_POLICY, "no-referrer"),
+    ];
+    (headers, Html(include_str!("admin/page.html")))
 }
 
 async fn document() -> Json<Value> {
@@ -103,6 +119,10 @@ async fn restore(
     warn!(version, "an earlier snapshot is served until the configuration changes");
     Ok(Json(config))
 }
+
+/// What the page may do: run its own script, and ask this server.
+const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; \
+    form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
 
 /// The largest document that is applied in one request, in bytes.
 const LARGEST_DOCUMENT: usize = 64 * 1024 * 1024;

@@ -83,6 +83,14 @@ impl Bench {
     }
 }
 
+#[test]
+fn the_page_asks_for_nothing_elsewhere() {
+    let page = include_str!("page.html");
+    for elsewhere in ["http:", "https:", "//cdn", "src=", "@import", "localStorage", "innerHTML"] {
+        assert!(!page.contains(elsewhere), "{elsewhere}");
+    }
+}
+
 fn fill(registry: &Registry) {
     let put = |role: &Role, kind, spec| {
         registry.put(role, Object::parse(kind, spec).unwrap(), &Condition::None).unwrap();
