@@ -12,7 +12,7 @@ from harness.gateway import Gateway, key, model, weir
 from harness.process import free_port, until
 from harness.sim import Sim
 
-KEYS = ["rate", "budget", "crash", "lost"]
+KEYS = ["rate", "budget", "crash", "lost", "usage"]
 # What the simulator says of the question: two words of prompt, four of answer.
 USED = 6
 BUDGET = 50 * USED
@@ -33,7 +33,7 @@ def fleet(logs, gateways):
     config = {
         "keys": [key(secret(name), name) for name in KEYS],
         "providers": [{"name": "near", "upstream": f"{sim.url}/v1"}],
-        "models": [model("chat", "near")],
+        "models": [model("chat", "near") | {"prices": {"per": 1, "input": 1, "output": 2}}],
         "quotas": [
             quota("rate", {"rpm": 40}),
             quota("budget", {"tokens_per_month": BUDGET}),
@@ -51,6 +51,10 @@ def fleet(logs, gateways):
     yield gateway, second
     second.stop()
     sim.stop()
+
+
+def authorized(gateway):
+    return {"authorization": f"Bearer {gateway.admin_token}"}
 
 
 def ask(gateway, name):
@@ -95,6 +99,45 @@ def test_a_budget_outlives_every_part(fleet):
     admitted += ask_often(gateway, "crash", 100, at_once=2)
     print(f"budget {BUDGET} tokens, admitted {admitted * USED}")
     assert admitted * USED <= BUDGET
+
+
+def test_what_was_used_is_told_by_time_and_by_whom(fleet):
+    gateway, _ = fleet
+    with httpx.Client(base_url=gateway.api_url, headers=authorized(gateway), timeout=10) as api:
+
+        def used(**query):
+            return api.get("/v1/usage", params={"key": "usage", **query}).raise_for_status().json()["usage"]
+
+        assert ask_often(gateway, "usage", 12) == 12
+        until(lambda: sum(row["requests"] for row in used()) == 12, "the records have come")
+        (row,) = used(by="consumer,provider,model,source", bucket="day")
+        dimensions = {name: row[name] for name in ("consumer", "provider", "model", "source")}
+        assert dimensions == {"consumer": "usage", "provider": "near", "model": "chat", "source": "upstream"}
+        assert (row["input_tokens"], row["output_tokens"], row["errors"]) == (24, 48, 0)
+        assert row["cost"] == 24 * 1 + 48 * 2 and row["mean_duration_ms"] > 0
+        assert api.get("/v1/usage", params={"by": "secret"}).status_code == 400
+
+
+def test_a_budget_is_shown_corrected_and_begun_anew(fleet):
+    gateway, _ = fleet
+    with httpx.Client(base_url=gateway.api_url, headers=authorized(gateway), timeout=10) as api:
+
+        def budget():
+            (counter,) = api.get("/v1/quotas/l-budget/state").raise_for_status().json()["counters"]
+            return counter["limits"]["tokens_per_month"]
+
+        assert ask_often(gateway, "budget", 5) == 5
+        until(lambda: budget()["used"] == 5 * USED and budget()["granted"] == 0, "all is reported", 30)
+        assert budget()["remaining"] == BUDGET - 5 * USED
+        spend = {"limit": "tokens_per_month", "by": BUDGET - 5 * USED}
+        assert api.post("/v1/quotas/l-budget/adjust", json=spend).status_code == 200
+        until(lambda: ask(gateway, "budget") == 429, "nothing is left")
+        assert api.post("/v1/quotas/l-budget/reset", json={}).json()["limits"]["tokens_per_month"]["used"] == 0
+        until(lambda: ask(gateway, "budget") == 200, "it began anew")
+        reset, adjusted = api.get("/v1/audit").json()["entries"][:2]
+        assert (reset["action"], adjusted["action"]) == ("reset", "adjust")
+        assert adjusted["object"] == "quotas/l-budget" and adjusted["detail"] == spend
+        assert api.post("/v1/quotas/l-rate/reset", json={"limit": "rpm"}).status_code == 400
 
 
 def test_a_gateway_that_has_lost_its_ledger_keeps_to_the_rule(fleet):

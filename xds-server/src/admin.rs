@@ -5,10 +5,12 @@ mod error;
 mod objects;
 pub mod openapi;
 mod operation;
+mod quotas;
 mod request;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod usage;
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -26,6 +28,8 @@ use serde_json::{Value, json};
 use tracing::warn;
 
 use crate::{
+    ledger::book::Book,
+    records::database::Records,
     registry::Registry,
     schema,
     status::{Config, Report, Status},
@@ -41,6 +45,10 @@ pub struct Admin {
     pub status: Arc<Status>,
     /// The configuration.
     pub registry: Arc<Registry>,
+    /// What Envoys are granted, if that is shared.
+    pub book: Option<Book>,
+    /// What was used, if that is written down.
+    pub records: Option<Records>,
 }
 
 /// Health, status, snapshots, the objects, and the document that describes them.
@@ -67,6 +75,11 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<Admin>>)> {
         ("/v1/apply", post(apply::apply).layer(DefaultBodyLimit::max(LARGEST_DOCUMENT))),
         ("/v1/tokens", get(tokens::list).post(tokens::create)),
         ("/v1/tokens/{*name}", delete(tokens::revoke)),
+        ("/v1/usage", get(usage::usage)),
+        ("/v1/audit", get(usage::audit)),
+        ("/v1/quotas/{name}/state", get(quotas::state)),
+        ("/v1/quotas/{name}/adjust", post(quotas::adjust)),
+        ("/v1/quotas/{name}/reset", post(quotas::reset)),
         ("/v1/{kind}", get(objects::list).post(objects::create)),
         ("/v1/{kind}/{*name}", objects.merge(post(objects::act))),
     ]

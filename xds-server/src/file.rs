@@ -78,6 +78,9 @@ pub struct Gateway {
     pub has_ledger: bool,
     /// The model of a request that names none.
     pub default_model: Option<ModelName>,
+    /// Whether its Envoys send usage records. Not said in the file.
+    #[serde(skip)]
+    pub has_records: bool,
 }
 
 /// `gateway.listen`
@@ -323,6 +326,7 @@ impl Gateway {
             response_headers: self.response_headers,
             has_ledger: self.has_ledger,
             default_model: self.default_model,
+            has_records: self.has_records,
         }
     }
 }
@@ -426,6 +430,7 @@ impl Default for Gateway {
             response_headers: true,
             has_ledger: false,
             default_model: None,
+            has_records: false,
         }
     }
 }

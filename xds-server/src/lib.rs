@@ -37,6 +37,7 @@ pub mod model;
 pub mod modules;
 pub mod object;
 pub mod openapi_tools;
+pub mod records;
 pub mod registry;
 pub mod schema;
 pub mod secret;

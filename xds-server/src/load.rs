@@ -29,6 +29,7 @@ pub struct Loader {
     refused: bool,
     wanted: Option<Wanted>,
     has_ledger: bool,
+    has_records: bool,
 }
 
 /// All that a snapshot is made of.
@@ -52,13 +53,22 @@ impl Loader {
     /// A loader that has not read anything yet.
     pub fn new(config: PathBuf, modules: PathBuf) -> Self {
         let watched = BTreeSet::from([config.clone(), modules.join(modules::LIST)]);
-        Self { config, modules, watched, last: None, refused: false, wanted: None, has_ledger: false }
+        Self {
+            config,
+            modules,
+            watched,
+            last: None,
+            refused: false,
+            wanted: None,
+            has_ledger: false,
+            has_records: false,
+        }
     }
 
-    /// Whether Envoys answer for what they admit to a ledger beside this.
+    /// Whether Envoys answer for what they admit to a ledger beside this, and send usage records.
     #[must_use]
-    pub fn with_ledger(self, has_ledger: bool) -> Self {
-        Self { has_ledger, ..self }
+    pub fn with_ledger(self, has_ledger: bool, has_records: bool) -> Self {
+        Self { has_ledger, has_records, ..self }
     }
 
     /// Reads everything, beside the objects that are stored; nothing if it is what was read before.
@@ -116,6 +126,7 @@ impl Loader {
             file.insert(object);
         }
         file.gateway.has_ledger = self.has_ledger;
+        file.gateway.has_records = self.has_records;
         let model = checked(&self.config, file, inputs.secrets.clone())?;
         let snapshot = Encoded::new(&compile(&model, &inputs.modules)?)?;
         Ok(Candidate { inputs, snapshot, wanted: Wanted::of(&model) })

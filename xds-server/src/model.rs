@@ -94,10 +94,12 @@ pub struct Gateway {
     pub access_log: PathBuf,
     /// Whether answers say in headers who has given them.
     pub response_headers: bool,
-    /// Whether limits are shared over the ledger, and usage records are sent.
+    /// Whether limits are shared over the ledger.
     pub has_ledger: bool,
     /// The model of a request that names none, for domains without one of their own. Absent: it is refused.
     pub default_model: Option<ModelName>,
+    /// Whether usage records are sent.
+    pub has_records: bool,
 }
 
 /// Who may call.

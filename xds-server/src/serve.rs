@@ -30,6 +30,10 @@ use crate::{
     },
     load::Loader,
     lookup,
+    records::{
+        database::{Records, RecordsError},
+        service::AccessLogs,
+    },
     registry::Registry,
     status::Status,
     store::{Store, StoreError, location::Location},
@@ -77,9 +81,13 @@ pub async fn serve(options: Options) -> Result<(), ServeError> {
         }
         None => None,
     };
-    let ledger = options.ledger.or_else(|| options.store.as_ref().and_then(beside));
+    let ledger = options
+        .ledger
+        .or_else(|| options.store.as_ref().and_then(|store| beside(store, "-ledger")).map(Place::File));
     let book = ledger.as_ref().map(Book::open).transpose()?;
-    let loader = Loader::new(options.config, options.modules).with_ledger(book.is_some());
+    let records = options.store.as_ref().and_then(|store| beside(store, "-records"));
+    let records = records.as_deref().map(Records::open).transpose()?;
+    let loader = Loader::new(options.config, options.modules).with_ledger(book.is_some(), records.is_some());
     let registry = block_in_place(|| Registry::new(loader, store, Arc::clone(&status)))?;
     let registry = Arc::new(registry);
     let xds = bind(options.xds)?;
@@ -87,6 +95,10 @@ pub async fn serve(options: Options) -> Result<(), ServeError> {
     info!(xds = %xds.local_addr()?, admin = %admin.local_addr()?, "listening");
 
     let discovery = Routes::new(xds::service::Discovery::service(status.subscribe(), nodes));
+    let discovery = match &records {
+        Some(records) => discovery.add_service(AccessLogs::service(records.clone(), status.subscribe())),
+        None => discovery,
+    };
     let for_envoys = discovery.into_axum_router().merge(lookup::router(status.subscribe()));
     let for_envoys = match &book {
         Some(book) => for_envoys.merge(ledger::service::router(book.clone(), status.subscribe())),
@@ -96,7 +108,8 @@ pub async fn serve(options: Options) -> Result<(), ServeError> {
         .http2_keepalive_interval(Some(KEEPALIVE))
         .add_routes(Routes::from(for_envoys))
         .serve_with_incoming(TcpListenerStream::new(xds));
-    let answers = admin::router(Admin { status: Arc::clone(&status), registry: Arc::clone(&registry) });
+    let answers =
+        admin::router(Admin { status: Arc::clone(&status), registry: Arc::clone(&registry), book, records });
     let admin = axum::serve(admin, answers.into_make_service_with_connect_info::<SocketAddr>());
     // Tasks of their own: reading a large configuration takes a while, and Envoys are answered meanwhile.
     let reload = Reload { registry: Arc::clone(&registry), directory: Directory::new(folder), status };
@@ -118,12 +131,12 @@ pub async fn serve(options: Options) -> Result<(), ServeError> {
     outcome
 }
 
-/// Where the ledger of a store in a file is.
-fn beside(store: &Location) -> Option<Place> {
+/// The file beside a store that is a file.
+fn beside(store: &Location, suffix: &str) -> Option<PathBuf> {
     let Location::Sqlite(path) = store else { return None };
     let mut path = path.clone().into_os_string();
-    path.push("-ledger");
-    Some(Place::File(path.into()))
+    path.push(suffix);
+    Some(path.into())
 }
 
 /// Opens the store; its first token is made with it. A database that is away is waited for: without what is stored
@@ -229,6 +242,9 @@ pub enum ServeError {
     /// The ledger cannot be opened.
     #[error(transparent)]
     Ledger(#[from] BookError),
+    /// The records cannot be opened.
+    #[error(transparent)]
+    Records(#[from] RecordsError),
     /// There is no first token.
     #[error(transparent)]
     Token(#[from] TokenError),

@@ -122,16 +122,8 @@ fn find<'a>(config: &'a Config, route: &str) -> Option<&'a Route> {
     config.routes.get(&name)
 }
 
-/// What tokens cost, in thousand-millionths, rounded up.
 fn cost(prices: Option<&Prices>, usage: &Usage) -> u64 {
-    let Some(Prices { per, input, cached_input, output }) = prices else { return 0 };
-    let cached = usage.cached_input.min(usage.input);
-    let of =
-        |tokens: u64, price: weir_schema::Amount| u128::from(tokens).saturating_mul(price.nanos().into());
-    let sum = of(usage.input.saturating_sub(cached), *input)
-        .saturating_add(of(cached, cached_input.unwrap_or(*input)))
-        .saturating_add(of(usage.output, *output));
-    u64::try_from(sum.div_ceil(per.get().into())).unwrap_or(u64::MAX)
+    prices.map_or(0, |prices| prices.cost(usage))
 }
 
 #[cfg(test)]

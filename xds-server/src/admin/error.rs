@@ -71,6 +71,15 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, code, message)
     }
 
+    pub(super) fn no_ledger() -> Self {
+        let message = "there is no ledger here; start weir with --store or --ledger";
+        Self::new(StatusCode::NOT_IMPLEMENTED, "no_ledger", message)
+    }
+
+    pub(super) fn ledger_failed(message: String) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "ledger_failed", message)
+    }
+
     pub(super) fn too_large() -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", "the body is too large")
     }

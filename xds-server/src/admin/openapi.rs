@@ -1,5 +1,7 @@
 //! The OpenAPI document, made from the types that requests are read into.
 
+mod accounts;
+
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Map, Value, json};
 
@@ -40,6 +42,7 @@ pub fn document() -> Value {
     paths.insert("/v1/tokens/{name}".into(), token());
     paths.insert("/v1/snapshots".into(), snapshots());
     paths.insert("/v1/snapshots/{version}/restore".into(), restore());
+    paths.extend(accounts::paths());
     paths.insert("/v1/schema".into(), schema());
     paths.insert("/v1/status".into(), status());
     let mut schemas = generator.take_definitions(true);

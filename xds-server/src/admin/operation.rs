@@ -33,6 +33,16 @@ pub(super) enum Operation {
     RevokeToken,
     /// `POST /v1/snapshots/{version}/restore`
     Restore,
+    /// `GET /v1/usage`
+    Usage,
+    /// `GET /v1/audit`
+    Audit,
+    /// `GET /v1/quotas/{name}/state`
+    QuotaState,
+    /// `POST /v1/quotas/{name}/adjust`
+    AdjustQuota,
+    /// `POST /v1/quotas/{name}/reset`
+    ResetQuota,
 }
 
 impl Operation {
@@ -56,6 +66,7 @@ impl Operation {
             Self::Apply | Self::ListTokens | Self::CreateToken | Self::RevokeToken | Self::Restore => {
                 &[Admin]
             }
+            Self::Usage | Self::Audit | Self::QuotaState | Self::AdjustQuota | Self::ResetQuota => &[Admin],
         }
     }
 
@@ -76,6 +87,11 @@ impl Operation {
             Self::CreateToken => "create_tokens".into(),
             Self::RevokeToken => "revoke_tokens".into(),
             Self::Restore => "restore_snapshots".into(),
+            Self::Usage => "usage".into(),
+            Self::Audit => "audit".into(),
+            Self::QuotaState => "state_of_quotas".into(),
+            Self::AdjustQuota => "adjust_quotas".into(),
+            Self::ResetQuota => "reset_quotas".into(),
         }
     }
 }

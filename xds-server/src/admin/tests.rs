@@ -55,7 +55,7 @@ impl Bench {
         let registry = Registry::new(loader, Some(Box::new(Memory::default())), Arc::clone(&status)).unwrap();
         registry.reload();
         fill(&registry);
-        let router = router(Admin { status, registry: Arc::new(registry) });
+        let router = router(Admin { status, registry: Arc::new(registry), book: None, records: None });
         Self { _folder: folder, router }
     }
 

@@ -4,6 +4,7 @@
 mod access_log;
 mod local_reply;
 mod metrics;
+mod records;
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -78,7 +79,7 @@ fn connection_manager(gateway: &Gateway) -> Value {
         "stream_idle_timeout": "300s",
         "always_set_request_id_in_response": true,
         "local_reply_config": local_reply::config(),
-        "access_log": [access_log::access_log(gateway), metrics::metrics()],
+        "access_log": access_logs(gateway),
         "rds": {"route_config_name": GATEWAY, "config_source": ads()},
         "http_filters": [
             extension::place(extension::AUTH),
@@ -94,6 +95,11 @@ fn connection_manager(gateway: &Gateway) -> Value {
             },
         ],
     })
+}
+
+fn access_logs(gateway: &Gateway) -> Vec<Value> {
+    let records = gateway.has_records.then(records::records);
+    [access_log::access_log(gateway), metrics::metrics()].into_iter().chain(records).collect()
 }
 
 const TLS: &str = "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext";

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::state::Usage;
 use crate::{Amount, ModelPattern, Name, Zone};
 
 /// Configuration of the `quota` filter.
@@ -297,6 +298,19 @@ impl Dimension {
     pub fn named(name: &str) -> Option<Self> {
         let all = [Self::Domain, Self::Consumer, Self::Key, Self::Model, Self::Provider];
         all.into_iter().find(|dimension| dimension.as_str() == name)
+    }
+}
+
+impl Prices {
+    /// What tokens cost, in thousand-millionths, rounded up.
+    pub fn cost(&self, usage: &Usage) -> u64 {
+        let Self { per, input, cached_input, output } = self;
+        let cached = usage.cached_input.min(usage.input);
+        let of = |tokens: u64, price: Amount| u128::from(tokens).saturating_mul(price.nanos().into());
+        let sum = of(usage.input.saturating_sub(cached), *input)
+            .saturating_add(of(cached, cached_input.unwrap_or(*input)))
+            .saturating_add(of(usage.output, *output));
+        u64::try_from(sum.div_ceil(per.get().into())).unwrap_or(u64::MAX)
     }
 }
 
