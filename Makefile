@@ -1,6 +1,6 @@
 # Everything Weir can do from a checkout. `make help` lists it.
 
-FILTERS := auth chat-template model-compat quota router
+FILTERS := auth chat-template mcp model-compat quota router
 
 # Builds go to $(CARGO_TARGET_DIR) if it is set, so that they can outlive a checkout.
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
@@ -13,7 +13,7 @@ export CARGO_TARGET_WASM32_WASIP1_RUNNER := node --no-warnings $(CURDIR)/tests/w
 PYTHON  := $(CURDIR)/.env/python/bin/python
 MODULE  := wasm32-unknown-unknown
 CRATES  := $(FILTERS:%=-p weir-%)
-KIT     := -p weir-core -p weir-host -p weir-schema -p weir-template -p weir-wire
+KIT     := -p weir-core -p weir-host -p weir-schema -p weir-template -p weir-tool -p weir-wire
 say      = @printf '\n\033[1m== %s\033[0m\n' '$(1)'
 
 .DEFAULT_GOAL := help

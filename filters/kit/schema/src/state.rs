@@ -36,6 +36,12 @@ pub const PROMPT_BYTES: &str = "weir.prompt_bytes";
 pub const FORWARD: &str = "weir.forward";
 /// The model's name at the upstream. Written by whoever replaces it in the body.
 pub const UPSTREAM_MODEL: &str = "weir.upstream_model";
+/// The MCP server that is called. Written by `router`.
+pub const MCP_SERVER: &str = "weir.mcp_server";
+/// The tools that are called at it, one a line; an empty line for a resource that is read. Written by `router`.
+pub const MCP_TOOL: &str = "weir.mcp_tool";
+/// How the calls have ended, with commas between several: `ok`, `invalid_args`, `upstream_5xx`, … Written by `mcp`.
+pub const MCP_OUTCOME: &str = "weir.mcp_outcome";
 /// What the answer has used so far: a [`Usage`], written anew as it grows.
 pub const USAGE: &str = "weir.usage";
 /// The tokens of [`USAGE`] one by one, for access logs and metrics. Written by `quota` at the end.

@@ -149,6 +149,11 @@ impl<'a> Id<'a> {
         if fits { Ok(Self(json)) } else { Err(InvalidId) }
     }
 
+    /// An id that has been read before, as [`Id::as_json`] gave it.
+    pub fn written(json: &'a str) -> Self {
+        Self(json)
+    }
+
     /// The id as it was written.
     pub fn as_json(self) -> &'a str {
         self.0

@@ -20,7 +20,7 @@ pub enum NotMembers {
 }
 
 impl<'a> Members<'a> {
-    /// Reads those of `known`, which are in lower case.
+    /// Reads those of `known`.
     pub fn parse(raw: &'a RawValue, known: &[&'static str]) -> Result<Self, NotMembers> {
         let found = raw.deserialize_map(Find(known)).map_err(|_| NotMembers::NotObject)?;
         found.ok_or(NotMembers::Twice)
@@ -45,7 +45,8 @@ impl<'de> Visitor<'de> for Find<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut members = Some(Members::default());
         while let Some((key, value)) = map.next_entry::<String, &RawValue>()? {
-            let Some(known) = self.0.iter().find(|known| **known == fold(&key)) else { continue };
+            let folded = fold(&key);
+            let Some(known) = self.0.iter().find(|known| fold(known) == folded) else { continue };
             let twice = key != **known || members.as_ref().is_some_and(|found| found.get(known).is_some());
             match &mut members {
                 Some(found) if !twice => found.0.push((known, value)),

@@ -1,0 +1,97 @@
+//! The MCP servers of a configuration, as tenants and callers see them.
+
+use std::rc::Rc;
+
+use weir_core::ConfigError;
+use weir_schema::Name;
+use weir_schema::mcp::{Backend, Config, Grant, Mount, Place, Server};
+use weir_tool::LoadError;
+
+use crate::orchestrator::Orchestrator;
+
+/// All servers.
+#[derive(Debug)]
+pub(crate) struct Catalog(Vec<Rc<Served>>);
+
+/// A server.
+#[derive(Debug)]
+pub(crate) struct Served {
+    domain: Option<Name>,
+    path: Mount,
+    origins: Vec<String>,
+    pub(crate) request_bytes: u64,
+    grants: Option<Vec<Grant>>,
+    pub(crate) behind: Behind,
+}
+
+/// What answers for a server.
+#[derive(Debug)]
+pub(crate) enum Behind {
+    Orchestrator(Box<Orchestrator>),
+}
+
+impl Catalog {
+    pub(crate) fn of(config: Config) -> Result<Self, ConfigError> {
+        let mut servers: Vec<Rc<Served>> = Vec::new();
+        for (at, server) in config.servers.into_iter().enumerate() {
+            let clash = servers.iter().any(|other| {
+                let apart =
+                    other.domain.is_some() && server.domain.is_some() && other.domain != server.domain;
+                !apart && other.path.overlaps(&server.path)
+            });
+            if clash {
+                let field = format!("servers[{at}].path");
+                return Err(ConfigError { field, problem: "another server has this path" });
+            }
+            let served = Served::of(server).map_err(|LoadError { field, problem }| ConfigError {
+                field: format!("servers[{at}].backend.{field}: {problem}"),
+                problem: "the server is refused",
+            })?;
+            servers.push(Rc::new(served));
+        }
+        Ok(Self(servers))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The servers at a path, whose query is cut off, with what stands there: one for each tenant at most.
+    pub(crate) fn at<'a>(&'a self, path: &'a str) -> impl Iterator<Item = (&'a Rc<Served>, Place)> {
+        self.0.iter().filter_map(move |server| Some((server, server.path.find(path)?)))
+    }
+}
+
+impl Served {
+    fn of(server: Server) -> Result<Self, LoadError> {
+        let Server { name: _, domain, path, origins, request_bytes, grants, backend } = server;
+        let behind = match backend {
+            Backend::Orchestrator(orchestrator) => {
+                let orchestrator = Orchestrator::of(*orchestrator).map_err(|e| e.within("orchestrator"))?;
+                Behind::Orchestrator(Box::new(orchestrator))
+            }
+            Backend::Proxy(_) => return Err(LoadError::new("proxy", "is not served")),
+        };
+        Ok(Self { domain, path, origins, request_bytes: request_bytes.get().into(), grants, behind })
+    }
+
+    /// Whether it is there for a tenant.
+    pub(crate) fn is_for(&self, domain: &str) -> bool {
+        self.domain.as_ref().is_none_or(|own| own.as_str() == domain)
+    }
+
+    /// Whether a page of this origin may call it.
+    pub(crate) fn allows_origin(&self, origin: &[u8]) -> bool {
+        self.origins.iter().any(|allowed| allowed == "*" || allowed.as_bytes() == origin)
+    }
+
+    /// Whether a caller may use a tool.
+    pub(crate) fn grants(&self, consumer: Option<&str>, tool: &str) -> bool {
+        let Some(grants) = &self.grants else { return true };
+        let is_among = |grant: &Grant| match &grant.consumers {
+            None => true,
+            Some(names) => consumer.is_some_and(|name| names.iter().any(|known| known.as_str() == name)),
+        };
+        grants.iter().any(|grant| is_among(grant) && grant.tools.iter().any(|tools| tools.matches(tool)))
+    }
+}

@@ -1,0 +1,32 @@
+//! What is answered without a message to answer to.
+
+use std::borrow::Cow;
+
+use weir_core::Reply;
+use weir_wire::jsonrpc::RpcError;
+
+/// Answers to messages.
+pub(crate) fn messages(status: u16, details: &'static str, body: String) -> Reply {
+    Reply::json(status, details, body.into_bytes())
+}
+
+/// Nothing in the body wanted an answer.
+pub(crate) fn accepted() -> Reply {
+    Reply { status: 202, details: "weir_mcp_accepted".into(), headers: Vec::new(), body: Cow::Borrowed(b"") }
+}
+
+/// A request that is refused before its message is read.
+pub(crate) fn refused(status: u16, details: &'static str, message: impl Into<Cow<'static, str>>) -> Reply {
+    let error = RpcError::new(RpcError::INVALID_REQUEST, message);
+    Reply::json(status, details, error.answer(None).into_bytes())
+}
+
+/// A method that the endpoint does not serve.
+pub(crate) fn method_not_allowed() -> Reply {
+    refused(405, "weir_mcp_method", "this endpoint takes POST").with_header("allow", "POST")
+}
+
+/// The body is larger than any may be.
+pub(crate) fn too_large(limit: u64) -> Reply {
+    refused(413, "weir_mcp_too_large", format!("the body is larger than {limit} bytes"))
+}

@@ -1,0 +1,194 @@
+//! One request: read its message, and answer or pass it on.
+
+mod batch;
+
+#[cfg(test)]
+mod tests;
+
+use std::mem;
+use std::rc::Rc;
+
+use weir_core::{Answer, CallError, CallId, Cx, Flow, Head, Part, Reply, Stream};
+use weir_schema::mcp::Place;
+use weir_schema::router::Identity;
+use weir_schema::state::{self, Grant};
+use weir_wire::openai::ApiError;
+
+use crate::catalog::Served;
+use crate::filter::{MESSAGES, Mcp, REFUSED, UNIDENTIFIED};
+use crate::mirror::Mirror;
+use crate::reply;
+
+use batch::Batch;
+
+/// One request.
+#[derive(Debug)]
+pub struct McpStream {
+    filter: Rc<Mcp>,
+    phase: Phase,
+}
+
+/// ```text
+/// Head ──► Reading ──► Calling ──► Over
+///             └──────────────────►
+/// ```
+#[derive(Debug)]
+enum Phase {
+    /// Nothing has come yet.
+    Head,
+    /// All is held until the body is there.
+    Reading(Box<Arrival>),
+    /// The messages are read; calls of APIs are under way.
+    Calling(Box<Batch>),
+    /// Nothing is left to do.
+    Over,
+}
+
+/// A request whose body is being read.
+#[derive(Debug)]
+struct Arrival {
+    served: Rc<Served>,
+    consumer: Option<String>,
+    mirror: Mirror,
+    body: Vec<u8>,
+}
+
+impl McpStream {
+    pub(crate) fn begin(filter: Rc<Mcp>) -> Self {
+        Self { filter, phase: Phase::Head }
+    }
+
+    /// The server that a path leads to, for the tenant who asks. `Err` is the answer to the request.
+    fn find(&self, cx: &mut Cx<'_>, path: &str) -> Result<Option<(Rc<Served>, Place)>, Reply> {
+        let path = path.split_once('?').map_or(path, |(path, _)| path);
+        let mut at = self.filter.catalog.at(path).peekable();
+        if at.peek().is_none() {
+            return Ok(None);
+        }
+        let domain = match self.filter.identity {
+            Identity::None => Grant::any(),
+            Identity::Required => cx.state(state::GRANT).and_then(Grant::parse).ok_or_else(|| {
+                cx.count(UNIDENTIFIED);
+                Reply::fault()
+            })?,
+        };
+        let own = at.find(|(served, _)| served.is_for(domain.domain()));
+        Ok(own.map(|(served, place)| (Rc::clone(served), place)))
+    }
+
+    fn on_body(&mut self, cx: &mut Cx<'_>, chunk: &[u8], end: bool) -> Flow {
+        let Phase::Reading(arrival) = &mut self.phase else { return Flow::Continue };
+        let limit = arrival.served.request_bytes;
+        if (arrival.body.len() as u64).saturating_add(chunk.len() as u64) > limit {
+            self.phase = Phase::Over;
+            return refuse(cx, reply::too_large(limit));
+        }
+        arrival.body.extend_from_slice(chunk);
+        if !end {
+            return Flow::Wait;
+        }
+        let Phase::Reading(arrival) = mem::replace(&mut self.phase, Phase::Over) else {
+            return Flow::Continue;
+        };
+        let Arrival { served, consumer, mirror, body } = *arrival;
+        match Batch::read(cx, served, consumer, &mirror, &body) {
+            Ok(batch) => self.answer(cx, batch),
+            Err(refused) => refuse(cx, refused),
+        }
+    }
+
+    /// Answers, if nothing is under way any more.
+    fn answer(&mut self, cx: &mut Cx<'_>, batch: Batch) -> Flow {
+        match batch.reply() {
+            Some(reply) => {
+                cx.count(MESSAGES);
+                Flow::Reply(reply)
+            }
+            None => {
+                self.phase = Phase::Calling(Box::new(batch));
+                Flow::Wait
+            }
+        }
+    }
+}
+
+impl Stream for McpStream {
+    fn on_request_head(&mut self, cx: &mut Cx<'_>, head: &Head<'_>) -> Flow {
+        self.phase = Phase::Over;
+        if self.filter.catalog.is_empty() {
+            return Flow::Continue;
+        }
+        let (served, place) = match self.find(cx, head.text(":path").unwrap_or_default()) {
+            Ok(Some(found)) => found,
+            Ok(None) => return Flow::Continue,
+            Err(fault) => return Flow::Reply(fault),
+        };
+        if head.get("origin").is_some_and(|origin| !served.allows_origin(origin)) {
+            return refuse(cx, reply::refused(403, "weir_mcp_origin", "this Origin may not call the server"));
+        }
+        match place {
+            Place::Endpoint => {}
+            Place::Sse | Place::Message | Place::Nowhere => {
+                return refuse(cx, reply::refused(404, "weir_mcp_nowhere", "nothing is served at this path"));
+            }
+        }
+        if head.text(":method") != Some("POST") {
+            return refuse(cx, reply::method_not_allowed());
+        }
+        if !is_json(head) {
+            let message = "the body must be application/json, and not compressed";
+            return refuse(cx, reply::refused(415, "weir_mcp_media_type", message));
+        }
+        let length = head.text("content-length").and_then(|length| length.parse::<u64>().ok());
+        if length.is_some_and(|length| length > served.request_bytes) {
+            return refuse(cx, reply::too_large(served.request_bytes));
+        }
+        if head.is_end() {
+            return refuse(cx, reply::refused(400, "weir_mcp_no_body", "the body is missing"));
+        }
+        let consumer = cx.state(state::CONSUMER).and_then(|name| String::from_utf8(name).ok());
+        cx.read(Part::RequestBody);
+        let mirror = Mirror::of(head);
+        self.phase = Phase::Reading(Box::new(Arrival { served, consumer, mirror, body: Vec::new() }));
+        Flow::Wait
+    }
+
+    fn on_request_body(&mut self, cx: &mut Cx<'_>, chunk: &[u8], end: bool) -> Flow {
+        self.on_body(cx, chunk, end)
+    }
+
+    fn on_request_trailers(&mut self, cx: &mut Cx<'_>, _: &Head<'_>) -> Flow {
+        self.on_body(cx, b"", true)
+    }
+
+    fn on_call_done(
+        &mut self,
+        cx: &mut Cx<'_>,
+        call: CallId,
+        outcome: Result<Answer<'_>, CallError>,
+    ) -> Flow {
+        match mem::replace(&mut self.phase, Phase::Over) {
+            Phase::Calling(mut batch) => {
+                batch.take(cx, call, outcome);
+                self.answer(cx, *batch)
+            }
+            phase @ (Phase::Head | Phase::Reading(_) | Phase::Over) => {
+                self.phase = phase;
+                Flow::Wait
+            }
+        }
+    }
+}
+
+/// Whether a body is JSON in UTF-8, by what its head says. A page of another origin can send a text without being asked
+/// for it; so nothing else will do.
+fn is_json(head: &Head<'_>) -> bool {
+    let media = head.text("content-type").unwrap_or_default();
+    let is_json = media.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json");
+    is_json && ApiError::unless_json(head.get("content-type"), head.get("content-encoding")).is_ok()
+}
+
+fn refuse(cx: &mut Cx<'_>, reply: Reply) -> Flow {
+    cx.count(REFUSED);
+    Flow::Reply(reply)
+}
