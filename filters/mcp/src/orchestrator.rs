@@ -4,7 +4,6 @@ mod complete;
 mod list;
 mod prompt;
 mod resource;
-mod template_uri;
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -12,8 +11,8 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value, json};
 use weir_core::UnixTime;
-use weir_schema::mcp::{self, Info};
-use weir_tool::{LoadError, ToolPlan};
+use weir_schema::mcp::{self, Info, Variable};
+use weir_tool::{LoadError, PromptPlan, ResourcePlan, ToolPlan};
 use weir_wire::jsonrpc::RpcError;
 
 use crate::catalog::Served;
@@ -24,8 +23,7 @@ use crate::run::{Limits, Run};
 use crate::version::Version;
 
 use list::Lister;
-use prompt::PromptPlan;
-pub(crate) use resource::{ResourcePlan, content, contents, not_found};
+pub(crate) use resource::{content, contents, not_found};
 
 /// A server that is made of REST calls, checked.
 #[derive(Debug)]
@@ -119,7 +117,13 @@ impl Orchestrator {
             }
             "tools/call" if !self.tools.is_empty() => self.call(context, asked),
             "resources/list" if !self.resources.is_empty() => lister
-                .list(asked, "resources", &self.resources, |one| !one.is_template(), |one| one.listed())
+                .list(
+                    asked,
+                    "resources",
+                    &self.resources,
+                    |one| !one.is_template(),
+                    |one| one.listed().to_owned(),
+                )
                 .map_err(refused),
             "resources/templates/list" if !self.resources.is_empty() => lister
                 .list(
@@ -127,15 +131,15 @@ impl Orchestrator {
                     "resourceTemplates",
                     &self.resources,
                     |one| one.is_template(),
-                    |one| one.listed(),
+                    |one| one.listed().to_owned(),
                 )
                 .map_err(refused),
             "resources/read" if !self.resources.is_empty() => {
                 resource::read(&self.resources, self.limits, context.now, asked).map_err(refused)
             }
-            "prompts/list" if !self.prompts.is_empty() => {
-                lister.list(asked, "prompts", &self.prompts, |_| true, PromptPlan::listed).map_err(refused)
-            }
+            "prompts/list" if !self.prompts.is_empty() => lister
+                .list(asked, "prompts", &self.prompts, |_| true, |one| one.listed().to_owned())
+                .map_err(refused),
             "prompts/get" if !self.prompts.is_empty() => prompt::get(&self.prompts, asked).map_err(refused),
             "completion/complete" if self.completes() => {
                 complete::complete(&self.prompts, &self.resources, asked).map_err(refused)
@@ -205,7 +209,9 @@ impl Orchestrator {
     }
 
     fn completes(&self) -> bool {
-        self.prompts.iter().any(PromptPlan::completes) || self.resources.iter().any(|one| one.completes())
+        let known = |variable: &Variable| !variable.enum_values.is_empty();
+        self.prompts.iter().flat_map(|prompt| &prompt.arguments).any(known)
+            || self.resources.iter().flat_map(|resource| &resource.variables).any(known)
     }
 
     fn call(&self, context: Context<'_>, asked: &Asked<'_>) -> Result<Answer, Refused> {

@@ -16,9 +16,8 @@ use serde_json::{Map, Value};
 use weir_core::{Answer, Call, CallError, CallId, Cx, Owner, UnixTime};
 use weir_template::Data;
 use weir_tool::tool::Calls;
-use weir_tool::{Outgoing, StepPlan, ToolPlan};
+use weir_tool::{Outgoing, ResourcePlan, StepPlan, ToolPlan};
 
-use crate::orchestrator::ResourcePlan;
 use crate::outcome::{Kind, Outcome};
 use crate::version::Version;
 

@@ -18,7 +18,7 @@ pub use names::{ArgName, InvalidMcpName, ToolName, ToolPattern};
 pub use tool::{Annotations, Arg, ArgStyle, ArgType, Header, Position, Request, Shape, Step, Template, Tool};
 
 /// Configuration of the `mcp` filter.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -31,7 +31,7 @@ pub struct Config {
 }
 
 /// An MCP server as callers see it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Server {
@@ -69,7 +69,7 @@ pub struct Grant {
 }
 
 /// What answers for an MCP server.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Backend {
@@ -80,7 +80,7 @@ pub enum Backend {
 }
 
 /// An MCP server that is made of REST APIs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Orchestrator {
@@ -128,7 +128,7 @@ pub struct Info {
 }
 
 /// Something that can be read: one thing at its `uri`, or many at the URIs of a `uri_template`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Resource {

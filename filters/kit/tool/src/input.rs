@@ -1,6 +1,6 @@
 //! The JSON Schema of a tool's arguments.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use weir_schema::mcp::{Arg, ArgType, Tool};
 
 use crate::LoadError;
@@ -124,8 +124,10 @@ fn schema_of(arg: &Arg, at: usize) -> Result<Schema, LoadError> {
     ];
     schema
         .extend(bounds.into_iter().filter_map(|(name, bound)| Some((name.to_owned(), Value::from(bound?)))));
-    let limits = [("minimum", arg.minimum), ("maximum", arg.maximum)];
-    schema.extend(limits.into_iter().filter_map(|(name, limit)| Some((name.to_owned(), number(limit?)))));
+    let limits = [("minimum", &arg.minimum), ("maximum", &arg.maximum)];
+    schema.extend(
+        limits.into_iter().filter_map(|(name, limit)| Some((name.to_owned(), limit.clone()?.into()))),
+    );
     if let Some(items) = &arg.items {
         schema.insert("items".into(), Value::Object(items.0.clone()));
     }
@@ -142,11 +144,6 @@ fn schema_of(arg: &Arg, at: usize) -> Result<Schema, LoadError> {
         schema.insert("enum".into(), Value::Array(arg.enum_values.clone()));
     }
     Ok(schema)
-}
-
-/// A number as people write it: 1 and not 1.0.
-fn number(limit: f64) -> Value {
-    format!("{limit}").parse::<serde_json::Number>().map_or(json!(limit), Value::Number)
 }
 
 fn default_of(arg: &Arg, schema: &Schema) -> Result<Option<Value>, String> {
@@ -179,6 +176,8 @@ fn described(schema: Schema, arg: &Arg, default: Option<&Value>) -> Schema {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn input(args: Value) -> Result<Input, String> {

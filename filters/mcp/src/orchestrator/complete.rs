@@ -4,11 +4,10 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value, json};
 use weir_schema::mcp::Variable;
+use weir_tool::{PromptPlan, ResourcePlan};
 use weir_wire::jsonrpc::RpcError;
 
 use super::Answer;
-use super::prompt::PromptPlan;
-use super::resource::ResourcePlan;
 use crate::era::Asked;
 
 /// Answers `completion/complete`.

@@ -3,14 +3,14 @@
 use core::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use super::{ArgName, ToolName};
 
 /// A tool.
 ///
 /// It has one `request`, or several `steps`, or neither: then its `response` alone answers.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Tool {
@@ -78,7 +78,7 @@ pub struct Annotations {
 }
 
 /// An argument of a tool.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Arg {
@@ -113,10 +113,10 @@ pub struct Arg {
     pub properties: Option<Map<String, Value>>,
     /// The least number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub minimum: Option<f64>,
+    pub minimum: Option<Number>,
     /// The greatest number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub maximum: Option<f64>,
+    pub maximum: Option<Number>,
     /// The least number of characters.
     #[serde(default, alias = "minLength", skip_serializing_if = "Option::is_none")]
     pub min_length: Option<u32>,
@@ -136,7 +136,7 @@ pub struct Arg {
 
 /// A JSON Schema of the subset that is checked: `type`, `enum`, `items`, `properties`, `required`,
 /// `additionalProperties`, `minimum`, `maximum`, `minLength`, `maxLength`, `minItems` and `maxItems`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct Shape(pub Map<String, Value>);
@@ -194,7 +194,7 @@ pub enum ArgStyle {
 }
 
 /// A call of a REST API.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Request {
@@ -238,7 +238,7 @@ pub struct Header {
 ///
 /// Its templates have the tool's arguments, and as `.steps.<name>` the JSON of other steps' answers; it waits for those it
 /// names.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Step {

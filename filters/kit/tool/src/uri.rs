@@ -1,18 +1,18 @@
 //! URIs with variables.
 
+use crate::LoadError;
 use serde_json::{Map, Value};
-use weir_tool::LoadError;
 
 /// A URI with variables, `logs://app/{appid}`: each is a part without a slash.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct UriTemplate {
+pub(crate) struct UriTemplate {
     /// The text before each variable, with its name.
     parts: Vec<(String, String)>,
     tail: String,
 }
 
 impl UriTemplate {
-    pub(super) fn parse(text: &str) -> Result<Self, LoadError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, LoadError> {
         let wrong = |problem| LoadError::new("uri_template", problem);
         let mut parts: Vec<(String, String)> = Vec::new();
         let mut rest = text;
@@ -27,12 +27,12 @@ impl UriTemplate {
         Ok(Self { parts, tail: rest.into() })
     }
 
-    pub(super) fn variables(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn variables(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().map(|(_, name)| name.as_str())
     }
 
     /// The variables of a URI, if it is one of these.
-    pub(super) fn read(&self, uri: &str) -> Option<Map<String, Value>> {
+    pub(crate) fn read(&self, uri: &str) -> Option<Map<String, Value>> {
         let mut values = Map::new();
         let mut rest = uri;
         let mut parts = self.parts.iter().peekable();

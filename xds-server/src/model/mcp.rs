@@ -1,0 +1,70 @@
+//! MCP servers: made of REST calls, or of other servers.
+
+mod options;
+mod plan;
+mod url;
+
+use std::collections::BTreeSet;
+
+use weir_schema::Name;
+use weir_tool::LoadError;
+
+use super::{ModelError, Parts, Problem, Secret, known};
+
+pub use options::{
+    CredentialType, ErrorTemplate, Grant, Limits, McpOptions, Orchestrator, OwnUpstream, Proxy, ProxyUpstream,
+    RequestTemplate, Resource, ResponseTemplate, Step, ToolOptions, UpstreamAuth, WrittenUrl,
+};
+pub use plan::{McpPlan, PlannedUpstream};
+
+impl Parts {
+    /// Checks an MCP server; `at` names a field of its options.
+    pub(super) fn check_mcp(
+        &self,
+        options: &McpOptions,
+        at: impl Fn(&str) -> String,
+    ) -> Result<McpPlan, ModelError> {
+        let plan = options.plan().map_err(|LoadError { field, problem }| ModelError {
+            at: at(&field),
+            problem: Problem::Mcp(problem),
+        })?;
+        for (nth, grant) in options.grants.iter().flatten().enumerate() {
+            for (of, name) in grant.consumers.iter().flatten().enumerate() {
+                let at = || at(&format!("grants[{nth}].consumers[{of}]"));
+                known("consumer", name.as_str(), self.callers().into_iter(), at)?;
+            }
+        }
+        for upstream in &plan.upstreams {
+            if let Some(service) = upstream.upstream.service()
+                && let Some(section) = self.registries.missing(service)
+            {
+                return Err(ModelError { at: at(&upstream.field), problem: Problem::NoRegistry(section) });
+            }
+            if let Some(auth) = &upstream.auth {
+                let at = || at(&format!("{}.auth.secret", options.kind_field()));
+                self.check_secret(&auth.secret, Secret::fits_header, Problem::PemCredential, at)?;
+            }
+        }
+        Ok(plan)
+    }
+
+    /// Who may call: consumers, and keys that stand for themselves.
+    fn callers(&self) -> BTreeSet<&str> {
+        let of_keys = self.keys.iter().filter(|key| key.consumer.is_none()).map(|key| key.id.as_str());
+        self.consumers.iter().map(|consumer| consumer.name.as_str()).chain(of_keys).collect()
+    }
+
+    /// The consumers that a grant is for: all that it names, or that have its labels. `None`: everyone.
+    pub(crate) fn granted(&self, grant: &Grant) -> Option<BTreeSet<Name>> {
+        let labelled = (!grant.labels.is_empty()).then(|| {
+            let has_all = |of: &&super::Consumer| {
+                grant.labels.iter().all(|(name, label)| of.labels.get(name) == Some(label))
+            };
+            self.consumers.iter().filter(has_all).map(|of| of.name.clone()).collect::<BTreeSet<_>>()
+        });
+        match (&grant.consumers, labelled) {
+            (None, labelled) => labelled,
+            (Some(named), labelled) => Some(named.iter().cloned().chain(labelled.into_iter().flatten()).collect()),
+        }
+    }
+}
