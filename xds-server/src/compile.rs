@@ -5,6 +5,7 @@ mod chat_template;
 mod cluster;
 mod extension;
 mod listener;
+mod mcp;
 mod quota;
 mod route;
 
@@ -65,6 +66,9 @@ pub fn compile(model: &Model, modules: &Modules) -> Result<Snapshot, CompileErro
     snapshot.quotas = Arc::new(quota::config(parts, &routes));
     let quota = extension::quota(&snapshot.quotas, &modules.quota)?;
     snapshot.insert(Kind::Extensions, extension::QUOTA, quota);
+    let mcp = extension::mcp(parts, modules.mcp.as_deref())?;
+    snapshot.insert(Kind::Extensions, extension::MCP, mcp);
+    mcp::upstreams(parts, &mut snapshot);
     snapshot.insert(Kind::Listeners, GATEWAY, listener::listener(parts));
     snapshot.insert(Kind::Routes, GATEWAY, route::table(model, &routes));
     Ok(snapshot)

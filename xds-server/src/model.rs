@@ -5,6 +5,7 @@
 mod domain;
 mod duration;
 mod label;
+mod mcp;
 mod profile;
 mod quota;
 mod registries;
@@ -34,6 +35,7 @@ use crate::{
 pub use domain::{Domain, ServerTls, label};
 pub use duration::{InvalidSpan, Span};
 pub use label::{InvalidLabel, Label};
+pub use mcp::*;
 pub use profile::{Profiles, built_in};
 pub(crate) use quota::OF_OBJECTS;
 pub use quota::{InvalidShare, Match, Quota, Share};
@@ -496,6 +498,9 @@ pub enum Problem {
     /// A template that cannot be used.
     #[error("{0}")]
     Template(String),
+    /// An MCP server that cannot work.
+    #[error("{0}")]
+    Mcp(String),
     /// A template's provider that does not answer for its model.
     #[error("the model \"{0}\" has no target at this provider")]
     NotATarget(ModelName),

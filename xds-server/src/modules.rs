@@ -15,6 +15,8 @@ pub struct Modules {
     pub auth: PathBuf,
     /// The `chat-template` filter; an older build has none.
     pub chat_template: Option<PathBuf>,
+    /// The `mcp` filter; an older build has none.
+    pub mcp: Option<PathBuf>,
     /// The `model-compat` filter.
     pub model_compat: PathBuf,
     /// The `quota` filter.
@@ -37,6 +39,7 @@ impl Modules {
         Ok(Self {
             auth: find(&names.auth)?,
             chat_template: names.chat_template.as_deref().map(find).transpose()?,
+            mcp: names.mcp.as_deref().map(find).transpose()?,
             model_compat: find(&names.model_compat)?,
             quota: find(&names.quota)?,
             router: find(&names.router)?,
@@ -48,6 +51,7 @@ impl Modules {
         Self {
             auth: "/modules/auth.wasm".into(),
             chat_template: Some("/modules/chat-template.wasm".into()),
+            mcp: Some("/modules/mcp.wasm".into()),
             model_compat: "/modules/model-compat.wasm".into(),
             quota: "/modules/quota.wasm".into(),
             router: "/modules/router.wasm".into(),
@@ -82,6 +86,7 @@ pub enum Problem {
 struct Names {
     auth: String,
     chat_template: Option<String>,
+    mcp: Option<String>,
     model_compat: String,
     quota: String,
     router: String,

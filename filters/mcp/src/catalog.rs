@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use weir_core::ConfigError;
 use weir_schema::Name;
-use weir_schema::mcp::{Backend, Config, Grant, Mount, Place, Server};
+use weir_schema::mcp::{Backend, Config, Grant, McpUpstream, Mount, Place, Proxy, Server, Transport};
 use weir_tool::LoadError;
 
 use crate::orchestrator::Orchestrator;
@@ -28,6 +28,7 @@ pub(crate) struct Served {
 #[derive(Debug)]
 pub(crate) enum Behind {
     Orchestrator(Box<Orchestrator>),
+    Proxy(Box<Proxy>),
 }
 
 impl Catalog {
@@ -70,7 +71,10 @@ impl Served {
                 let orchestrator = Orchestrator::of(*orchestrator).map_err(|e| e.within("orchestrator"))?;
                 Behind::Orchestrator(Box::new(orchestrator))
             }
-            Backend::Proxy(_) => return Err(LoadError::new("proxy", "is not served")),
+            Backend::Proxy(proxy) => match proxy.upstreams.as_slice() {
+                [McpUpstream { protocol: Transport::Streamable, .. }] => Behind::Proxy(proxy),
+                _ => return Err(LoadError::new("proxy.upstreams", "must be one that speaks streamable")),
+            },
         };
         Ok(Self { domain, path, origins, request_bytes: request_bytes.get().into(), grants, behind })
     }
@@ -93,5 +97,18 @@ impl Served {
             Some(names) => consumer.is_some_and(|name| names.iter().any(|known| known.as_str() == name)),
         };
         grants.iter().any(|grant| is_among(grant) && grant.tools.iter().any(|tools| tools.matches(tool)))
+    }
+
+    /// Whether some tools are not for everyone.
+    pub(crate) fn has_grants(&self) -> bool {
+        self.grants.is_some()
+    }
+
+    /// The server behind it, if there is one.
+    pub(crate) fn proxy(&self) -> Option<&Proxy> {
+        match &self.behind {
+            Behind::Proxy(proxy) => Some(proxy),
+            Behind::Orchestrator(_) => None,
+        }
     }
 }

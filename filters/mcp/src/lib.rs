@@ -15,6 +15,7 @@ mod filter;
 mod mirror;
 mod orchestrator;
 mod outcome;
+mod proxy;
 mod reply;
 mod run;
 mod stream;

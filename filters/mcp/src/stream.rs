@@ -8,7 +8,7 @@ mod tests;
 use std::mem;
 use std::rc::Rc;
 
-use weir_core::{Answer, CallError, CallId, Cx, Flow, Head, Part, Reply, Stream};
+use weir_core::{Answer, CallError, CallId, Cx, Flow, Head, Part, Reply, Side, Stream};
 use weir_schema::mcp::Place;
 use weir_schema::router::Identity;
 use weir_schema::state::{self, Grant};
@@ -17,6 +17,7 @@ use weir_wire::openai::ApiError;
 use crate::catalog::Served;
 use crate::filter::{MESSAGES, Mcp, REFUSED, UNIDENTIFIED};
 use crate::mirror::Mirror;
+use crate::proxy::{Kept, Passing};
 use crate::reply;
 
 use batch::Batch;
@@ -30,7 +31,8 @@ pub struct McpStream {
 
 /// ```text
 /// Head ──► Reading ──► Calling ──► Over
-///             └──────────────────►
+///   │         ├───────────────────►
+///   └─────────┴──────► Passing
 /// ```
 #[derive(Debug)]
 enum Phase {
@@ -40,6 +42,8 @@ enum Phase {
     Reading(Box<Arrival>),
     /// The messages are read; calls of APIs are under way.
     Calling(Box<Batch>),
+    /// The request flows on to its server, or its answer back.
+    Passing(Box<Passing>),
     /// Nothing is left to do.
     Over,
 }
@@ -50,6 +54,8 @@ struct Arrival {
     served: Rc<Served>,
     consumer: Option<String>,
     mirror: Mirror,
+    /// What a server behind this one needs of the head.
+    kept: Option<Kept>,
     body: Vec<u8>,
 }
 
@@ -90,9 +96,25 @@ impl McpStream {
         let Phase::Reading(arrival) = mem::replace(&mut self.phase, Phase::Over) else {
             return Flow::Continue;
         };
-        let Arrival { served, consumer, mirror, body } = *arrival;
+        let Arrival { served, consumer, mirror, kept, body } = *arrival;
+        if let (Some(proxy), Some(kept)) = (Rc::clone(&served).proxy(), kept) {
+            let passing = Passing::messages(cx, served, proxy, consumer, &mirror, &kept, &body);
+            return self.pass(cx, passing);
+        }
         match Batch::read(cx, served, consumer, &mirror, &body) {
             Ok(batch) => self.answer(cx, batch),
+            Err(refused) => refuse(cx, refused),
+        }
+    }
+
+    /// Lets a request flow on, if it may.
+    fn pass(&mut self, cx: &mut Cx<'_>, passing: Result<Passing, Reply>) -> Flow {
+        match passing {
+            Ok(passing) => {
+                cx.skip(Part::RequestBody);
+                self.phase = Phase::Passing(Box::new(passing));
+                Flow::Continue
+            }
             Err(refused) => refuse(cx, refused),
         }
     }
@@ -132,8 +154,15 @@ impl Stream for McpStream {
                 return refuse(cx, reply::refused(404, "weir_mcp_nowhere", "nothing is served at this path"));
             }
         }
-        if head.text(":method") != Some("POST") {
-            return refuse(cx, reply::method_not_allowed());
+        let consumer = cx.state(state::CONSUMER).and_then(|name| String::from_utf8(name).ok());
+        let kept = served.proxy().map(|proxy| Kept::of(head, proxy));
+        match (head.text(":method"), Rc::clone(&served).proxy(), &kept) {
+            (Some("POST"), ..) => {}
+            (Some("GET" | "DELETE"), Some(proxy), Some(kept)) if head.is_end() => {
+                let passing = Passing::bare(cx, served, proxy, consumer, kept);
+                return self.pass(cx, passing);
+            }
+            _ => return refuse(cx, reply::method_not_allowed()),
         }
         if !is_json(head) {
             let message = "the body must be application/json, and not compressed";
@@ -146,10 +175,9 @@ impl Stream for McpStream {
         if head.is_end() {
             return refuse(cx, reply::refused(400, "weir_mcp_no_body", "the body is missing"));
         }
-        let consumer = cx.state(state::CONSUMER).and_then(|name| String::from_utf8(name).ok());
         cx.read(Part::RequestBody);
         let mirror = Mirror::of(head);
-        self.phase = Phase::Reading(Box::new(Arrival { served, consumer, mirror, body: Vec::new() }));
+        self.phase = Phase::Reading(Box::new(Arrival { served, consumer, mirror, kept, body: Vec::new() }));
         Flow::Wait
     }
 
@@ -159,6 +187,23 @@ impl Stream for McpStream {
 
     fn on_request_trailers(&mut self, cx: &mut Cx<'_>, _: &Head<'_>) -> Flow {
         self.on_body(cx, b"", true)
+    }
+
+    fn on_response_head(&mut self, cx: &mut Cx<'_>, head: &Head<'_>) -> Flow {
+        if let Phase::Passing(passing) = &mut self.phase {
+            passing.on_response_head(cx, head);
+        }
+        Flow::Continue
+    }
+
+    fn on_response_body(&mut self, cx: &mut Cx<'_>, chunk: &[u8], end: bool) -> Flow {
+        if let Phase::Passing(passing) = &mut self.phase
+            && let Some(written) = passing.on_response_body(chunk, end)
+            && written != chunk
+        {
+            cx.replace_body(Side::Response, 0..chunk.len(), written);
+        }
+        Flow::Continue
     }
 
     fn on_call_done(
@@ -172,7 +217,7 @@ impl Stream for McpStream {
                 batch.take(cx, call, outcome);
                 self.answer(cx, *batch)
             }
-            phase @ (Phase::Head | Phase::Reading(_) | Phase::Over) => {
+            phase @ (Phase::Head | Phase::Reading(_) | Phase::Passing(_) | Phase::Over) => {
                 self.phase = phase;
                 Flow::Wait
             }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use weir_core::{ConfigError, Filter, Metric, Reply, StreamId};
-use weir_schema::router::{Config, Identity};
+use weir_schema::router::{Config, Identity, McpEndpoint};
 use weir_wire::translate;
 
 use crate::catalog::Catalog;
@@ -16,6 +16,7 @@ use crate::stream::RouterStream;
 pub struct Router {
     pub(crate) catalog: Catalog,
     pub(crate) pins: Pins,
+    pub(crate) mcp: Vec<McpEndpoint>,
     pub(crate) identity: Identity,
     pub(crate) body_bytes: u64,
     pub(crate) held_body_bytes: u64,
@@ -24,7 +25,7 @@ pub struct Router {
 impl Filter for Router {
     const NAME: &'static str = "router";
     const METRICS: &'static [Metric] =
-        &[ROUTED, PASSED, LISTED, UNKNOWN_MODEL, UNKNOWN_PROVIDER, BAD_REQUEST, UNIDENTIFIED];
+        &[ROUTED, PASSED, TO_MCP, LISTED, UNKNOWN_MODEL, UNKNOWN_PROVIDER, BAD_REQUEST, UNIDENTIFIED];
     type Config = Config;
     type Stream = RouterStream;
 
@@ -42,6 +43,7 @@ impl Filter for Router {
         Ok(Self {
             catalog,
             pins: Pins::of(config.pins),
+            mcp: config.mcp,
             identity: config.identity,
             body_bytes: config.body_bytes.get().into(),
             held_body_bytes: config.held_body_bytes.get().into(),
@@ -64,6 +66,8 @@ impl Filter for Router {
 pub(crate) const ROUTED: Metric = Metric::counter("weir.router.routed_total");
 /// Requests that were sent to a provider by its name.
 pub(crate) const PASSED: Metric = Metric::counter("weir.router.passed_total");
+/// Requests to MCP servers.
+pub(crate) const TO_MCP: Metric = Metric::counter("weir.router.to_mcp_total");
 /// Requests for a provider that does not exist, or that keeps nothing for the caller.
 pub(crate) const UNKNOWN_PROVIDER: Metric = Metric::counter("weir.router.unknown_provider_total");
 /// Requests about the models themselves that were answered.

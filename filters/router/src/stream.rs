@@ -1,5 +1,7 @@
 //! One request: find its model while it streams, and send it there.
 
+mod mcp;
+
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::mem;
 use std::num::NonZeroU32;
@@ -27,6 +29,7 @@ pub struct RouterStream {
 
 /// ```text
 /// Head ──► Seeking ──► Watching ──► Over
+///     └──► Calling ─────────────────►
 /// ```
 #[derive(Debug)]
 enum Phase {
@@ -36,6 +39,8 @@ enum Phase {
     Seeking { scan: BodyScan, grant: Grant, asked: Asked },
     /// The body flows; it is read on for a second `model` and for its end.
     Watching { scan: BodyScan },
+    /// The messages to an MCP server are held until it is known which tools they call.
+    Calling(mcp::Messages),
     /// Nothing is left to do.
     Over,
 }
@@ -124,6 +129,7 @@ impl RouterStream {
     fn on_body(&mut self, cx: &mut Cx<'_>, chunk: &[u8], end: bool) -> Flow {
         let scan = match &mut self.phase {
             Phase::Seeking { scan, .. } | Phase::Watching { scan } => scan,
+            Phase::Calling(_) => return self.on_messages(cx, chunk, end),
             Phase::Head | Phase::Over => return Flow::Continue,
         };
         let read = scan.feed(chunk).and_then(|()| if end { scan.finish() } else { Ok(()) });
@@ -175,8 +181,7 @@ impl Stream for RouterStream {
             return Flow::Reply(reply::unserved("", ""));
         };
         let Some(endpoint) = Endpoint::of(method, path) else {
-            cx.count(BAD_REQUEST);
-            return Flow::Reply(reply::unserved(method, path));
+            return self.elsewhere(cx, head, method, path);
         };
         let Some(grant) = self.grant(cx) else {
             cx.count(UNIDENTIFIED);

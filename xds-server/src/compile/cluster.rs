@@ -1,6 +1,6 @@
 //! CDS and EDS: a cluster for each way to a provider.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
 
 use serde_json::{Value, json};
 use weir_schema::{Name, compat::CredentialHeader};
@@ -16,12 +16,50 @@ use crate::{
 /// Each has its `model-compat`, also where no attempt needs it yet: a chain changes with its cluster, and a model with the
 /// `router` filter, and between the two a request would meet a cluster that does not fit it.
 pub(super) fn cluster(lane: &Lane<'_>) -> Value {
-    let (name, provider) = (lane.cluster(), lane.provider);
-    let upstream = &provider.upstream;
+    let provider = lane.provider;
+    let header = match provider.credential_header {
+        CredentialHeader::Authorization => BEARER,
+        other @ (CredentialHeader::XApiKey | CredentialHeader::ApiKey | CredentialHeader::XGoogApiKey) => {
+            (other.as_str(), "")
+        }
+    };
+    let mut filters: Vec<Value> = lane.credential.map(|name| credential(name, header)).into_iter().collect();
+    filters.push(extension::place(&extension::model_compat_name(&lane.cluster())));
+    of(Way {
+        name: &lane.cluster(),
+        // All lanes of a provider lead to its endpoints.
+        endpoints: provider.name.as_str(),
+        metadata: json!({"provider": provider.name}),
+        upstream: &provider.upstream,
+        connect_timeout: provider.connect_timeout,
+        http2: provider.http2,
+        ca: provider.ca.as_deref(),
+        filters,
+    })
+}
+
+/// What a cluster leads to, and how.
+pub(super) struct Way<'a> {
+    pub(super) name: &'a str,
+    /// The name of its endpoints, where they are a resource.
+    pub(super) endpoints: &'a str,
+    /// What the access log is told of it.
+    pub(super) metadata: Value,
+    pub(super) upstream: &'a Upstream,
+    pub(super) connect_timeout: Duration,
+    pub(super) http2: bool,
+    pub(super) ca: Option<&'a Path>,
+    /// What each request passes on its way.
+    pub(super) filters: Vec<Value>,
+}
+
+/// A cluster.
+pub(super) fn of(way: Way<'_>) -> Value {
+    let Way { name, endpoints, metadata, upstream, connect_timeout, http2, ca, filters } = way;
     let common = json!({
         "name": name,
-        "metadata": {"filter_metadata": {METADATA: {"provider": provider.name}}},
-        "connect_timeout": seconds(provider.connect_timeout),
+        "metadata": {"filter_metadata": {METADATA: metadata}},
+        "connect_timeout": seconds(connect_timeout),
         "per_connection_buffer_limit_bytes": ONE_READ,
         "load_balancing_policy": {"policies": [{"typed_extension_config": {
             "name": "envoy.load_balancing_policies.least_request",
@@ -33,18 +71,13 @@ pub(super) fn cluster(lane: &Lane<'_>) -> Value {
             "max_requests": UNLIMITED,
         }]},
         "typed_extension_protocol_options": {
-            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": protocol(lane),
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": protocol(upstream, http2, filters),
         },
     });
     let discovery = match upstream.at() {
         At::Host(Host::Ip(_), _) | At::Nodes(_) => {
             let eds = json!({"eds_config": ads()});
-            // All lanes of a provider lead to its endpoints.
-            let named = if name == provider.name.as_str() {
-                eds
-            } else {
-                with(eds, json!({"service_name": provider.name}))
-            };
+            let named = if name == endpoints { eds } else { with(eds, json!({"service_name": endpoints})) };
             json!({"type": "EDS", "eds_cluster_config": named})
         }
         // Named by the service: another service is another resource, and not the old one's nodes for a while.
@@ -54,25 +87,30 @@ pub(super) fn cluster(lane: &Lane<'_>) -> Value {
         }),
         At::Host(host @ Host::Dns(_), port) => json!({
             "cluster_type": {"name": "envoy.cluster.dns", "typed_config": dns(upstream)},
-            "load_assignment": load_assignment(&name, vec![address(host.to_string(), *port)]),
+            "load_assignment": load_assignment(name, vec![address(host.to_string(), *port)]),
         }),
     };
     let cluster = with(common, discovery);
     if !upstream.is_tls() {
         return cluster;
     }
-    let tls = json!({"name": "envoy.transport_sockets.tls", "typed_config": typed(TLS, tls(provider))});
+    let tls = json!({"name": "envoy.transport_sockets.tls", "typed_config": typed(TLS, tls(upstream, ca))});
     with(cluster, json!({"transport_socket": tls}))
 }
 
 /// The endpoints of a provider whose addresses are known without looking them up.
 pub(super) fn endpoints(provider: &Provider) -> Option<Value> {
-    let endpoints = match provider.upstream.at() {
+    endpoints_of(provider.name.as_str(), &provider.upstream)
+}
+
+/// The endpoints of an upstream whose addresses are known without looking them up, under this name.
+pub(super) fn endpoints_of(name: &str, upstream: &Upstream) -> Option<Value> {
+    let endpoints = match upstream.at() {
         At::Host(host @ Host::Ip(_), port) => vec![address(host.to_string(), *port)],
         At::Nodes(nodes) => nodes.iter().map(|node| with_hostname(*node)).collect(),
         At::Host(Host::Dns(_), _) | At::Service(_) => return None,
     };
-    Some(load_assignment(provider.name.as_str(), endpoints))
+    Some(load_assignment(name, endpoints))
 }
 
 /// The nodes of a service as an endpoint resource, which is named as the service is.
@@ -127,11 +165,7 @@ fn dns(upstream: &Upstream) -> Value {
     typed("envoy.extensions.clusters.dns.v3.DnsCluster", body)
 }
 
-fn protocol(lane: &Lane<'_>) -> Value {
-    let provider = lane.provider;
-    let mut filters: Vec<Value> =
-        lane.credential.into_iter().map(|name| credential(name, provider.credential_header)).collect();
-    filters.push(extension::place(&extension::model_compat_name(&lane.cluster())));
+fn protocol(upstream: &Upstream, http2: bool, mut filters: Vec<Value>) -> Value {
     filters.push(json!({
         "name": "envoy.filters.http.upstream_codec",
         "typed_config": typed("envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec", json!({})),
@@ -140,9 +174,9 @@ fn protocol(lane: &Lane<'_>) -> Value {
         "common_http_protocol_options": {"idle_timeout": seconds(IDLE)},
         "http_filters": filters,
     });
-    let version = if provider.upstream.is_tls() {
+    let version = if upstream.is_tls() {
         json!({"auto_config": {"http_protocol_options": {}, "http2_protocol_options": {}}})
-    } else if provider.http2 {
+    } else if http2 {
         json!({"explicit_http_config": {"http2_protocol_options": {}}})
     } else {
         json!({"explicit_http_config": {"http_protocol_options": {}}})
@@ -150,14 +184,12 @@ fn protocol(lane: &Lane<'_>) -> Value {
     typed("envoy.extensions.upstreams.http.v3.HttpProtocolOptions", with(common, version))
 }
 
-fn credential(secret: &Name, header: CredentialHeader) -> Value {
+/// Sends a secret in a header, behind a prefix.
+pub(super) fn credential(secret: &Name, (header, prefix): (&str, &str)) -> Value {
     let generic = json!({
         "credential": {"name": secret, "sds_config": ads()},
-        "header": header.as_str(),
-        "header_value_prefix": match header {
-            CredentialHeader::Authorization => "Bearer ",
-            CredentialHeader::XApiKey | CredentialHeader::ApiKey | CredentialHeader::XGoogApiKey => "",
-        },
+        "header": header,
+        "header_value_prefix": prefix,
     });
     json!({
         "name": "envoy.filters.http.credential_injector",
@@ -174,8 +206,8 @@ fn credential(secret: &Name, header: CredentialHeader) -> Value {
     })
 }
 
-fn tls(provider: &Provider) -> Value {
-    let ca = provider.ca.as_deref().map_or(SYSTEM_CA.into(), |path| path.to_string_lossy());
+fn tls(upstream: &Upstream, ca: Option<&Path>) -> Value {
+    let ca = ca.map_or(SYSTEM_CA.into(), |path| path.to_string_lossy());
     let context = |names: Value| {
         json!({"common_tls_context": {
             "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
@@ -186,13 +218,16 @@ fn tls(provider: &Provider) -> Value {
         }})
     };
     let name = |kind: &str, host: &Host| json!([{"san_type": kind, "matcher": {"exact": host.to_string()}}]);
-    match provider.upstream.at() {
+    match upstream.at() {
         At::Host(host @ Host::Ip(_), _) => context(name("IP_ADDRESS", host)),
         At::Host(host @ Host::Dns(dns), _) => with(context(name("DNS", host)), json!({"sni": dns})),
         // Neither is ever reached over TLS.
         At::Nodes(_) | At::Service(_) => context(json!([])),
     }
 }
+
+/// How a key of OpenAI's kind is sent.
+pub(super) const BEARER: (&str, &str) = ("authorization", "Bearer ");
 
 const LEAST_REQUEST: &str = "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest";
 const TLS: &str = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext";

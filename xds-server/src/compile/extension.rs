@@ -11,7 +11,7 @@ use super::{
     CompileError, Routes, ads,
     attempt::{Lane, Plan},
     chat_template::{self, Pinned},
-    route, typed, with,
+    mcp, route, typed, with,
 };
 use crate::{
     bootstrap,
@@ -24,6 +24,8 @@ use crate::{
 pub(super) const AUTH: &str = "weir.auth";
 /// The resource that has the `chat-template` filter.
 pub(super) const CHAT_TEMPLATE: &str = "weir.chat-template";
+/// The resource that has the `mcp` filter.
+pub(super) const MCP: &str = "weir.mcp";
 /// The resource that has the `router` filter.
 pub(super) const ROUTER: &str = "weir.router";
 
@@ -119,6 +121,14 @@ pub(super) fn chat_template(parts: &Parts, module: Option<&Path>) -> Result<Valu
     }
 }
 
+/// The `mcp` filter, or in its place one that does nothing.
+pub(super) fn mcp(parts: &Parts, module: Option<&Path>) -> Result<Value, CompileError> {
+    match mcp::config(parts) {
+        None => Ok(json!({"name": MCP, "typed_config": typed(NOTHING, json!({}))})),
+        Some(config) => plugin("mcp", MCP, module.ok_or(CompileError::NoModule("mcp"))?, &config),
+    }
+}
+
 pub(super) fn router(
     model: &Model,
     routes: &Routes<'_>,
@@ -172,6 +182,7 @@ pub(super) fn router(
         providers: providers.collect(),
         default_model: parts.gateway.default_model.clone(),
         identity: router::Identity::Required,
+        mcp: mcp::endpoints(parts),
         body_bytes: parts.gateway.request_body,
         held_body_bytes: HELD_BODY_BYTES.min(parts.gateway.request_body),
     };

@@ -86,6 +86,7 @@ fn connection_manager(gateway: &Gateway) -> Value {
             extension::place_at_need(extension::CHAT_TEMPLATE),
             extension::place(extension::ROUTER),
             extension::place(extension::QUOTA),
+            extension::place_at_need(extension::MCP),
             {
                 "name": "envoy.filters.http.router",
                 "typed_config": typed(

@@ -8,7 +8,7 @@ use weir_schema::Name;
 use super::{
     GATEWAY, METADATA, Routes,
     attempt::{Attempt, Lane, Plan},
-    chat_template, seconds, typed, with,
+    chat_template, mcp, seconds, typed, with,
 };
 use crate::model::{Model, PublicModel};
 
@@ -28,6 +28,10 @@ pub(super) fn table(model: &Model, routes: &Routes<'_>) -> Value {
             let route = json!({"match": {"prefix": "/v1/"}, "route": to});
             actions.insert(name.clone(), action(&name, route));
         }
+    }
+    for (name, route) in mcp::routes(model.parts()) {
+        let action = action(&name, route);
+        actions.insert(name, action);
     }
     // The router filter answers for models that do not exist; this is for a request without its header.
     let nowhere = json!({"match": {"prefix": "/"}, "direct_response": {"status": 404}});

@@ -18,7 +18,7 @@ use super::{
     resolver,
 };
 use crate::{
-    model::{Model, Registries, Service},
+    model::{Model, Parts, Registries, Service},
     secret::Secret,
 };
 
@@ -80,9 +80,21 @@ impl Wanted {
         Self {
             registries: parts.registries.clone(),
             token: token.and_then(|name| parts.secrets.get(name)).cloned(),
-            providers: parts.providers.iter().filter_map(service).collect(),
+            providers: parts.providers.iter().filter_map(service).chain(of_mcp(parts)).collect(),
         }
     }
+}
+
+/// The services that MCP servers call, under names that no provider has.
+fn of_mcp(parts: &Parts) -> impl Iterator<Item = (Name, Service)> {
+    let upstreams = parts.mcp_servers().flat_map(|(_, _, plan)| {
+        let name = plan.name;
+        plan.upstreams.into_iter().map(move |upstream| (name.clone(), upstream))
+    });
+    upstreams.enumerate().filter_map(|(nth, (name, upstream))| {
+        let service = upstream.upstream.service()?.clone();
+        Some((Name::try_from(format!("weir-mcp/{name}/{nth}")).unwrap_or(name), service))
+    })
 }
 
 impl Directory {

@@ -6,7 +6,7 @@ use weir_schema::Name;
 use weir_schema::chat_template::ChatTemplate;
 use weir_schema::mcp::Mount;
 
-use crate::model::{self, Span};
+use crate::model::{self, McpOptions, Span};
 
 /// `routes[]`
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -41,6 +41,9 @@ pub enum Middleware {
     /// Variables in, a chat completion out.
     #[serde(rename = "v1_chat_template")]
     ChatTemplate(Box<ChatTemplate>),
+    /// An MCP server.
+    #[serde(rename = "v1_mcp_server")]
+    McpServer(Box<McpOptions>),
 }
 
 impl Route {
@@ -53,6 +56,7 @@ impl Route {
         let Self { path, protocol: RouteProtocol::Http, timeout, domain, middlewares } = self;
         let answers = middlewares.into_iter().map(|middleware| match middleware {
             Middleware::ChatTemplate(options) => model::RouteAnswer::ChatTemplate(options),
+            Middleware::McpServer(options) => model::RouteAnswer::McpServer(options),
         });
         model::Route { path, domain, timeout: timeout.map(Span::duration), answers: answers.collect() }
     }

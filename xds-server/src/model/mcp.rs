@@ -9,15 +9,49 @@ use std::collections::BTreeSet;
 use weir_schema::Name;
 use weir_tool::LoadError;
 
-use super::{ModelError, Parts, Problem, Secret, known};
+use super::{ModelError, Parts, Problem, Route, known};
+use crate::secret::Secret;
 
 pub use options::{
-    CredentialType, ErrorTemplate, Grant, Limits, McpOptions, Orchestrator, OwnUpstream, Proxy, ProxyUpstream,
-    RequestTemplate, Resource, ResponseTemplate, Step, ToolOptions, UpstreamAuth, WrittenUrl,
+    CredentialType, ErrorTemplate, Grant, McpLimits, McpOptions, Orchestrator, OwnUpstream, Proxy,
+    ProxyUpstream, RequestTemplate, Resource, ResponseTemplate, Step, ToolOptions, UpstreamAuth, WrittenUrl,
 };
 pub use plan::{McpPlan, PlannedUpstream};
 
 impl Parts {
+    /// No two servers have one name, or paths that a request could take for each other's.
+    pub(super) fn check_mcp_servers(&self) -> Result<(), ModelError> {
+        let servers: Vec<_> = self.mcp_routes().collect();
+        for (at, (route, options)) in servers.iter().enumerate() {
+            for (other, others) in servers.iter().take(at) {
+                let refused = |field: &str| {
+                    Err(ModelError {
+                        at: format!("routes.{}.{field}", route.label()),
+                        problem: Problem::Duplicate,
+                    })
+                };
+                if options.name().is_some() && options.name() == others.name() {
+                    return refused("middlewares[0].options");
+                }
+                let apart = route.domain.is_some() && other.domain.is_some() && route.domain != other.domain;
+                if !apart && route.path.overlaps(&other.path) {
+                    return refused("path");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The routes of MCP servers.
+    fn mcp_routes(&self) -> impl Iterator<Item = (&Route, &McpOptions)> {
+        self.routes.iter().filter_map(|route| Some((route, route.mcp_server()?)))
+    }
+
+    /// The MCP servers of a model that has been checked, with their routes.
+    pub(crate) fn mcp_servers(&self) -> impl Iterator<Item = (&Route, &McpOptions, McpPlan)> {
+        self.mcp_routes().filter_map(|(route, options)| Some((route, options, options.plan().ok()?)))
+    }
+
     /// Checks an MCP server; `at` names a field of its options.
     pub(super) fn check_mcp(
         &self,
@@ -28,10 +62,11 @@ impl Parts {
             at: at(&field),
             problem: Problem::Mcp(problem),
         })?;
+        let callers = self.callers();
         for (nth, grant) in options.grants.iter().flatten().enumerate() {
             for (of, name) in grant.consumers.iter().flatten().enumerate() {
                 let at = || at(&format!("grants[{nth}].consumers[{of}]"));
-                known("consumer", name.as_str(), self.callers().into_iter(), at)?;
+                known("consumer", name.as_str(), callers.iter().copied(), at)?;
             }
         }
         for upstream in &plan.upstreams {
@@ -64,7 +99,9 @@ impl Parts {
         });
         match (&grant.consumers, labelled) {
             (None, labelled) => labelled,
-            (Some(named), labelled) => Some(named.iter().cloned().chain(labelled.into_iter().flatten()).collect()),
+            (Some(named), labelled) => {
+                Some(named.iter().cloned().chain(labelled.into_iter().flatten()).collect())
+            }
         }
     }
 }

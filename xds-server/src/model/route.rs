@@ -8,7 +8,7 @@ use weir_schema::mcp::Mount;
 use weir_template::chat::Chat;
 use weir_wire::openai::Endpoint;
 
-use super::{ModelError, Parts, Problem, PublicModel, known, unique};
+use super::{McpOptions, ModelError, Parts, Problem, PublicModel, known, unique};
 
 /// A path, and what answers there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct Route {
 pub enum RouteAnswer {
     /// A model, with what a template makes of variables.
     ChatTemplate(Box<ChatTemplate>),
+    /// An MCP server.
+    McpServer(Box<McpOptions>),
 }
 
 /// What a route is called among all routes: its path without the first slash, which the path of an object's URL has
@@ -48,16 +50,25 @@ impl Route {
 
     /// Its template, if that is what answers.
     pub fn chat_template(&self) -> Option<&ChatTemplate> {
-        let mut templates = self.answers.iter().map(|answer| match answer {
-            RouteAnswer::ChatTemplate(options) => options.as_ref(),
-        });
-        templates.next()
+        self.answers.iter().find_map(|answer| match answer {
+            RouteAnswer::ChatTemplate(options) => Some(options.as_ref()),
+            RouteAnswer::McpServer(_) => None,
+        })
+    }
+
+    /// The options of its MCP server, if that is what answers.
+    pub fn mcp_server(&self) -> Option<&McpOptions> {
+        self.answers.iter().find_map(|answer| match answer {
+            RouteAnswer::McpServer(options) => Some(options.as_ref()),
+            RouteAnswer::ChatTemplate(_) => None,
+        })
     }
 }
 
 impl Parts {
     pub(super) fn check_routes(&self) -> Result<(), ModelError> {
         unique("routes", self.routes.iter().map(Route::label))?;
+        self.check_mcp_servers()?;
         self.routes.iter().try_for_each(|route| self.check_route(route))
     }
 
@@ -74,6 +85,9 @@ impl Parts {
                 self.check_chat_template(options, route.domain.as_ref(), |field| {
                     at(&format!("middlewares[0].options.{field}"))
                 })
+            }
+            [RouteAnswer::McpServer(options)] => {
+                self.check_mcp(options, |field| at(&format!("middlewares[0].options.{field}"))).map(|_| ())
             }
             _ => Err(ModelError { at: at("middlewares"), problem: Problem::NotOneAnswer }),
         }

@@ -207,6 +207,12 @@ impl<F: Filter, A: Abi> Vm<F, A> {
             Ok((head, status, body)) => Ok(Answer { status: *status, head, body }),
             Err(error) => Err(*error),
         };
+        // The proxy tells the plugin of it, whoever made the call.
+        if let Caller::Stream(context) = pending.caller
+            && self.abi.set_effective_context(context).is_err()
+        {
+            return;
+        }
         self.deliver(pending.caller, pending.id, answer);
         self.drain(None);
     }

@@ -5,6 +5,7 @@ use core::num::NonZeroU32;
 use serde::{Deserialize, Serialize};
 
 use crate::compat::RuleText;
+use crate::mcp::Mount;
 use crate::{ModelName, ModelPattern, Name};
 
 /// Configuration of the `router` filter.
@@ -27,6 +28,9 @@ pub struct Config {
     /// request is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_model: Option<ModelName>,
+    /// The MCP servers, whose requests the `mcp` filter answers or sends on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mcp: Vec<McpEndpoint>,
     /// Whether `auth` stands before this filter.
     #[serde(default)]
     pub identity: Identity,
@@ -112,6 +116,22 @@ pub struct Provider {
     pub route: String,
     /// The tenants that may use it, and of their callers those who may use every model.
     pub domains: Vec<Name>,
+}
+
+/// Where an MCP server is called.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct McpEndpoint {
+    /// The server's name.
+    pub server: Name,
+    /// The tenant it is for. Absent: every one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<Name>,
+    /// Its paths.
+    pub path: Mount,
+    /// The largest request body in bytes that is read for the tools it calls; the `mcp` filter refuses more.
+    pub request_bytes: NonZeroU32,
 }
 
 /// A tenant, and which of the shared models it sees.

@@ -8,6 +8,10 @@ use super::*;
 const CONFIG: &str = r#"{
     "body_bytes": 1000,
     "held_body_bytes": 100,
+    "mcp": [
+        {"server": "logs", "path": "/logs/*", "request_bytes": 200},
+        {"server": "other", "domain": "finance", "path": "/other", "request_bytes": 200}
+    ],
     "models": [
         {"name": "index", "route": "index", "upstream_model": "index-1.9b-chat"},
         {"name": "Qwen/Qwen3", "route": "qwen-qwen3", "owned_by": "idc", "created": 5},
@@ -437,5 +441,46 @@ fn a_pinned_request_goes_to_its_provider_alone() {
     assert_eq!(route(&sent(None, "split").1), "split");
     for (pin, model) in [("idc", "split"), ("lab", "index"), ("lab", "secret")] {
         assert_eq!(answer(&sent(Some(pin), model).0).0, 404, "{pin} {model}");
+    }
+}
+
+/// What a request to an MCP server has published, and how it goes on.
+fn mcp(method: &str, path: &str, bodies: &[&str]) -> (Flow, Option<String>, Option<String>) {
+    let mut request = Request::new();
+    let mut flow = request.head(method, path, &[("x-weir-route", "forged")]).0;
+    if let Some((last, first)) = bodies.split_last() {
+        for body in first {
+            assert_eq!(request.body(body, false).0, Flow::Wait);
+        }
+        flow = request.body(last, true).0;
+    }
+    let state = request.bench.state.borrow();
+    let published = |key: &str| state.get(key).map(|value| String::from_utf8(value.clone()).unwrap());
+    (flow, published(state::MCP_SERVER), published(state::MCP_TOOL))
+}
+
+#[test]
+fn a_request_to_an_mcp_server_passes_with_its_tools() {
+    let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"query"}}"#;
+    let odd = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a\nb"}}"#;
+    let batch = format!(r#"[{call},{{"jsonrpc":"2.0","id":2,"method":"resources/read"}}]"#);
+    let (head, tail) = call.split_at(30);
+    let long = " ".repeat(201);
+    let cases: [(&str, &str, &[&str], Option<&str>); 7] = [
+        ("POST", "/logs", &[call], Some("query")),
+        ("POST", "/logs/mcp?x", &[head, tail], Some("query")),
+        ("POST", "/logs", &[odd], Some("_unknown")),
+        ("POST", "/logs", &[&batch], Some("query\n")),
+        ("POST", "/logs", &["{"], None),
+        ("POST", "/logs", &[&long], None),
+        ("DELETE", "/logs", &[], None),
+    ];
+    for (method, path, bodies, tools) in cases {
+        let (flow, server, published) = mcp(method, path, bodies);
+        let expected = (Flow::Continue, Some("logs"), tools);
+        assert_eq!((flow, server.as_deref(), published.as_deref()), expected, "{method} {path} {bodies:?}");
+    }
+    for path in ["/other", "/log", "/logsx"] {
+        assert_eq!(answer(&mcp("POST", path, &[]).0).0, 404, "{path}");
     }
 }

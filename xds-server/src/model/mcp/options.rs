@@ -66,7 +66,7 @@ pub struct Orchestrator {
     pub auth: Option<UpstreamAuth>,
     /// How much, and how long.
     #[serde(default)]
-    pub limits: Limits,
+    pub limits: McpLimits,
     /// Its tools.
     #[serde(default)]
     pub tools: Vec<ToolOptions>,
@@ -117,7 +117,7 @@ pub enum CredentialType {
 /// How much, and how long.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Limits {
+pub struct McpLimits {
     /// The largest request.
     #[serde(alias = "requestBytes", skip_serializing_if = "Option::is_none")]
     pub request_bytes: Option<NonZeroU32>,
@@ -300,7 +300,7 @@ pub struct Proxy {
     pub forward_headers: Vec<String>,
     /// How much, and how long.
     #[serde(default)]
-    pub limits: Limits,
+    pub limits: McpLimits,
 }
 
 /// `proxy.upstreams[]`

@@ -3,12 +3,12 @@
 use std::{num::NonZeroU32, time::Duration};
 
 use weir_schema::Name;
-use weir_schema::mcp::{self, Backend, Mount, Request, Template, Tool};
+use weir_schema::mcp::{self, Backend, Request, Template, Tool};
 use weir_tool::{LoadError, PromptPlan, ResourcePlan, ToolPlan};
 
 use super::options::{
-    CredentialType, McpOptions, Orchestrator, Proxy, RequestTemplate, Resource, Step, ToolOptions, UpstreamAuth,
-    WrittenUrl,
+    CredentialType, McpOptions, Orchestrator, Proxy, RequestTemplate, Resource, Step, ToolOptions,
+    UpstreamAuth, WrittenUrl,
 };
 use super::url::CallUrl;
 use crate::model::{Span, Upstream};
@@ -19,7 +19,7 @@ pub struct McpPlan {
     /// The server's name.
     pub name: Name,
     /// The largest request.
-    pub request_bytes: Option<NonZeroU32>,
+    pub request_bytes: NonZeroU32,
     /// What answers.
     pub backend: Backend,
     /// What it calls, each once.
@@ -43,15 +43,23 @@ impl McpOptions {
     /// Checks the options.
     pub(super) fn plan(&self) -> Result<McpPlan, LoadError> {
         if let Some(message) = self.message.as_ref().filter(|message| !message.ends_with(MESSAGE)) {
-            return Err(LoadError::new("@type", format!("is {message}, and not one that ends with {MESSAGE}")));
+            return Err(LoadError::new(
+                "@type",
+                format!("is {message}, and not one that ends with {MESSAGE}"),
+            ));
         }
         for (at, origin) in self.origins.iter().enumerate() {
             if origin != "*" && !origin.contains("://") {
-                return Err(LoadError::new(format!("origins[{at}]"), "is no origin such as https://chat.example.com"));
+                return Err(LoadError::new(
+                    format!("origins[{at}]"),
+                    "is no origin such as https://chat.example.com",
+                ));
             }
         }
         match (&self.orchestrator, &self.proxy) {
-            (Some(orchestrator), None) => orchestrator.plan().map_err(|error| error.within("apiOrchestrator")),
+            (Some(orchestrator), None) => {
+                orchestrator.plan().map_err(|error| error.within("apiOrchestrator"))
+            }
             (None, Some(proxy)) => proxy.plan().map_err(|error| error.within("proxy")),
             (Some(_), Some(_)) | (None, None) => {
                 Err(LoadError::new("", "must have one of \"apiOrchestrator\" and \"proxy\""))
@@ -59,16 +67,15 @@ impl McpOptions {
         }
     }
 
+    /// The server's name.
+    pub(super) fn name(&self) -> Option<&str> {
+        let orchestrator = self.orchestrator.as_ref().map(|of| of.server.name.as_str());
+        orchestrator.or(self.proxy.as_ref().map(|of| of.name.as_str()))
+    }
+
     /// The key of what answers.
     pub(super) fn kind_field(&self) -> &'static str {
         if self.proxy.is_some() { "proxy" } else { "apiOrchestrator" }
-    }
-
-    /// The server as the filter has it, but for its path and its grants.
-    pub(crate) fn server(plan: McpPlan, path: Mount, domain: Option<Name>) -> mcp::Server {
-        let McpPlan { name, request_bytes, backend, .. } = plan;
-        let request_bytes = request_bytes.unwrap_or(DEFAULT_REQUEST_BYTES);
-        mcp::Server { name, domain, path, origins: Vec::new(), request_bytes, grants: None, backend }
     }
 }
 
@@ -98,8 +105,8 @@ impl Upstreams<'_> {
 
 impl Orchestrator {
     fn plan(&self) -> Result<McpPlan, LoadError> {
-        let name = Name::try_from(self.server.name.clone())
-            .map_err(|error| LoadError::new("server.name", error))?;
+        let name =
+            Name::try_from(self.server.name.clone()).map_err(|error| LoadError::new("server.name", error))?;
         let mut upstreams = Upstreams { server: &name, auth: self.auth.as_ref(), met: Vec::new() };
         check_auth(self.auth.as_ref())?;
         let base = self.upstream.as_ref().map(|upstream| upstream.url.as_str());
@@ -122,9 +129,9 @@ impl Orchestrator {
         }
         let mut resources = Vec::with_capacity(self.resources.len());
         for (at, resource) in self.resources.iter().enumerate() {
-            let resource = resource.resource(&mut upstreams, base).and_then(|resource| {
-                ResourcePlan::of(resource.clone()).map(|_| resource).map_err(renamed)
-            });
+            let resource = resource
+                .resource(&mut upstreams, base)
+                .and_then(|resource| ResourcePlan::of(resource.clone()).map(|_| resource).map_err(renamed));
             resources.push(resource.map_err(|error| error.within(&format!("resources[{at}]")))?);
         }
         for (at, prompt) in self.prompts.iter().enumerate() {
@@ -141,7 +148,12 @@ impl Orchestrator {
             timeout_ms: self.limits.timeout.map_or(DEFAULT_TIMEOUT_MS, millis),
         };
         let backend = Backend::Orchestrator(Box::new(orchestrator));
-        Ok(McpPlan { name, request_bytes: self.limits.request_bytes, backend, upstreams: met })
+        Ok(McpPlan {
+            name,
+            request_bytes: self.limits.request_bytes.unwrap_or(DEFAULT_REQUEST_BYTES),
+            backend,
+            upstreams: met,
+        })
     }
 }
 
@@ -183,7 +195,9 @@ impl RequestTemplate {
             (Some(WrittenUrl::Keyed(upstream)), None) => (&upstream.url, "upstream.url"),
             (Some(WrittenUrl::Plain(url)), None) => (url, "upstream"),
             (None, Some(url)) => (url, "url"),
-            (Some(_), Some(_)) => return Err(LoadError::new("url", "stands beside \"upstream\"; one is enough")),
+            (Some(_), Some(_)) => {
+                return Err(LoadError::new("url", "stands beside \"upstream\"; one is enough"));
+            }
             (None, None) => return Err(LoadError::new("upstream", "is missing")),
         };
         let url = CallUrl::parse(url, base).map_err(|error| error.within(field))?;
@@ -201,7 +215,11 @@ impl RequestTemplate {
 }
 
 impl Resource {
-    fn resource(&self, upstreams: &mut Upstreams<'_>, base: Option<&str>) -> Result<mcp::Resource, LoadError> {
+    fn resource(
+        &self,
+        upstreams: &mut Upstreams<'_>,
+        base: Option<&str>,
+    ) -> Result<mcp::Resource, LoadError> {
         let request = self.request_template.as_ref();
         let request = request.map(|request| request.request(upstreams, base)).transpose();
         Ok(mcp::Resource {
@@ -255,13 +273,22 @@ impl Proxy {
         };
         let met = upstreams.met;
         let backend = Backend::Proxy(Box::new(proxy));
-        Ok(McpPlan { name: self.name.clone(), request_bytes: self.limits.request_bytes, backend, upstreams: met })
+        Ok(McpPlan {
+            name: self.name.clone(),
+            request_bytes: self.limits.request_bytes.unwrap_or(DEFAULT_REQUEST_BYTES),
+            backend,
+            upstreams: met,
+        })
     }
 }
 
 /// The fields of a tool as the file has them.
 fn renamed(error: LoadError) -> LoadError {
-    let named = [("request", "request_template"), ("response", "response_template.body"), ("error", "error_template.body")];
+    let named = [
+        ("request", "request_template"),
+        ("response", "response_template.body"),
+        ("error", "error_template.body"),
+    ];
     let field = named.into_iter().find_map(|(ours, theirs)| {
         let rest = error.field.strip_prefix(ours).filter(|rest| rest.is_empty() || rest.starts_with('.'))?;
         Some(format!("{theirs}{rest}"))
@@ -293,7 +320,7 @@ const DEFAULT_ENDPOINT: &str = "/mcp";
 const MAX_TOOLS: usize = 1000;
 /// The longest time a tool may take.
 const MAX_TIMEOUT: Duration = Duration::from_secs(300);
-const DEFAULT_REQUEST_BYTES: NonZeroU32 = NonZeroU32::MIN.saturating_add(64 * 1024 - 1);
 const DEFAULT_RESPONSE_BYTES: NonZeroU32 = NonZeroU32::MIN.saturating_add(1024 * 1024 - 1);
 const DEFAULT_PAGE_SIZE: NonZeroU32 = NonZeroU32::MIN.saturating_add(99);
 const DEFAULT_TIMEOUT_MS: NonZeroU32 = NonZeroU32::MIN.saturating_add(29_999);
+const DEFAULT_REQUEST_BYTES: NonZeroU32 = NonZeroU32::MIN.saturating_add(64 * 1024 - 1);

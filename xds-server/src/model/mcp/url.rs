@@ -66,7 +66,10 @@ mod tests {
     #[test]
     fn a_url_is_cut_behind_its_host() {
         let url = CallUrl::parse("http://API.example.com/logging/query?env={{ .env }}", None).unwrap();
-        assert_eq!((url.authority.as_str(), url.path.as_str()), ("api.example.com", "/logging/query?env={{ .env }}"));
+        assert_eq!(
+            (url.authority.as_str(), url.path.as_str()),
+            ("api.example.com", "/logging/query?env={{ .env }}")
+        );
         let url = CallUrl::parse("https://10.0.0.1:8443?a={{ .a }}", None).unwrap();
         assert_eq!((url.authority.as_str(), url.path.as_str()), ("10.0.0.1:8443", "/?a={{ .a }}"));
         let url = CallUrl::parse("discovery://infra.logging/query?a={{ .a }}", None).unwrap();

@@ -151,8 +151,9 @@ impl Stage {
         self.vm.on_request_body(STREAM, self.proxy.give_buffer(BufferKind::RequestBody, held), false)
     }
 
-    fn answer(&self, token: u32, context: u32, status: &str, body: &[u8]) {
-        self.proxy.enter(context);
+    /// The proxy tells the plugin of an answer, also where a stream has made the call.
+    fn answer(&self, token: u32, status: &str, body: &[u8]) {
+        self.proxy.enter(ROOT);
         self.proxy.give_map(MapKind::CallHead, &[(":status", status)]);
         let size = self.proxy.give_buffer(BufferKind::CallBody, body);
         self.vm.on_call_done(token, 1, size);
@@ -196,7 +197,7 @@ fn a_call_lets_the_stream_flow_or_answers_it() {
     let stage = Stage::set();
     assert_eq!(stage.request(STREAM, "/call"), Action::Pause);
     assert_eq!(stage.proxy.asked(), [Asked::Call(STREAM, "keys".into())]);
-    stage.answer(1, STREAM, "200", b"yes");
+    stage.answer(1, "200", b"yes");
     assert_eq!(stage.proxy.asked(), [Asked::Resume(STREAM, StreamSide::Request)]);
     assert_eq!(stage.body(b"flows"), Action::Continue);
 
@@ -205,7 +206,7 @@ fn a_call_lets_the_stream_flow_or_answers_it() {
     {
         stage.request(token + 10, "/call");
         stage.proxy.asked();
-        stage.answer(token, token + 10, status, body);
+        stage.answer(token, status, body);
         assert_eq!(stage.proxy.asked(), [Asked::Reply(token + 10, 401)]);
     }
 }
@@ -219,11 +220,11 @@ fn a_call_that_fails_or_answers_nonsense_is_a_value() {
     assert_eq!(stage.proxy.asked(), [Asked::Reply(STREAM, 401)]);
     stage.request(3, "/call");
     stage.proxy.asked();
-    stage.answer(2, 3, "many", b"yes");
+    stage.answer(2, "many", b"yes");
     assert_eq!(stage.proxy.asked(), [Asked::Reply(3, 401)]);
     // A token nobody waits for, and one that was answered before.
-    stage.answer(99, 3, "200", b"yes");
-    stage.answer(2, 3, "200", b"yes");
+    stage.answer(99, "200", b"yes");
+    stage.answer(2, "200", b"yes");
     assert_eq!(stage.proxy.asked(), []);
 }
 
@@ -249,7 +250,7 @@ fn one_call_of_the_filter_wakes_every_stream_that_waits_for_it() {
         stage.proxy.asked(),
         [Asked::Call(ROOT, "keys".into()), Asked::SetProperty("weir.end".into(), b"told".to_vec())]
     );
-    stage.answer(1, ROOT, "200", b"yes");
+    stage.answer(1, "200", b"yes");
     let resumed = [2, 4].map(|stream| Asked::Resume(stream, StreamSide::Request));
     assert_eq!(stage.proxy.asked(), resumed);
 }

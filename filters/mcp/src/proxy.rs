@@ -1,0 +1,237 @@
+//! A server that stands behind this gateway.
+//!
+//! Messages pass as they are, and so do streams. What a caller may not use it neither calls nor sees: lists of tools are
+//! written anew on their way, also where a stream is resumed.
+
+mod list;
+mod session;
+
+use std::rc::Rc;
+
+use weir_core::{Cx, Head, Part, Reply};
+use weir_schema::mcp::Proxy;
+use weir_schema::{ROUTE_HEADER, state};
+use weir_wire::jsonrpc::{Body, Message, RpcError};
+
+use crate::catalog::Served;
+use crate::era::{Asked, Refused};
+use crate::filter::PASSED;
+use crate::mirror::Mirror;
+use crate::outcome::Kind;
+use crate::reply;
+
+pub(crate) use list::Lists;
+use session::Sessions;
+
+/// A request on its way to its server, and the answer on its way back.
+#[derive(Debug)]
+pub(crate) struct Passing {
+    served: Rc<Served>,
+    consumer: Option<String>,
+    /// Whether tools are called, so that how it ends is told.
+    is_call: bool,
+    begins_session: bool,
+    /// The lists of tools in the answer, if there may be any that must not be seen whole.
+    lists: Option<Lists>,
+}
+
+impl Passing {
+    /// Sends a request without messages on: the stream of what the server says unasked, or the end of a session.
+    pub(crate) fn bare(
+        cx: &mut Cx<'_>,
+        served: Rc<Served>,
+        proxy: &Proxy,
+        consumer: Option<String>,
+        head: &Kept,
+    ) -> Result<Self, Reply> {
+        check_session(cx, consumer.as_deref(), head)?;
+        send(cx, proxy, head);
+        let lists = is_choosy(&served, proxy).then(|| Lists::new(proxy.response_bytes.get()));
+        if lists.is_some() {
+            cx.read(Part::ResponseHead);
+        }
+        Ok(Self { served, consumer, is_call: false, begins_session: false, lists })
+    }
+
+    /// Sends messages on, if the caller may. `Err` is the answer to them.
+    pub(crate) fn messages(
+        cx: &mut Cx<'_>,
+        served: Rc<Served>,
+        proxy: &Proxy,
+        consumer: Option<String>,
+        mirror: &Mirror,
+        head: &Kept,
+        body: &[u8],
+    ) -> Result<Self, Reply> {
+        let malformed = |refused: weir_wire::jsonrpc::Malformed<'_>| {
+            reply::messages(400, "weir_mcp_malformed", refused.answer())
+        };
+        let parsed = Body::parse(body).map_err(malformed)?;
+        let mut passing = Self { served, consumer, is_call: false, begins_session: false, lists: None };
+        let may_list = is_choosy(&passing.served, proxy);
+        match &parsed {
+            Body::Single(message) => passing.admit(cx, proxy, mirror, message, may_list)?,
+            Body::Batch(messages) => {
+                for message in messages {
+                    let message = message.as_ref().map_err(|refused| malformed(*refused))?;
+                    passing.admit(cx, proxy, mirror, message, may_list)?;
+                }
+            }
+        }
+        check_session(cx, passing.consumer.as_deref(), head)?;
+        send(cx, proxy, head);
+        if passing.is_call || passing.begins_session || passing.lists.is_some() {
+            cx.read(Part::ResponseHead);
+        }
+        Ok(passing)
+    }
+
+    /// Checks a message, and notes what its answer may have.
+    fn admit(
+        &mut self,
+        cx: &mut Cx<'_>,
+        proxy: &Proxy,
+        mirror: &Mirror,
+        message: &Message<'_>,
+        may_list: bool,
+    ) -> Result<(), Reply> {
+        let (id, call) = match message {
+            Message::Request(id, call) => (Some(*id), call),
+            Message::Notification(call) => (None, call),
+            Message::Response => return Ok(()),
+        };
+        let refused = |Refused { status, error }| reply::messages(status, "weir_mcp_error", error.answer(id));
+        let asked = Asked::of(call, mirror).map_err(refused)?;
+        match asked.method {
+            "initialize" => self.begins_session = true,
+            "tools/list" if may_list => self.lists = Some(Lists::new(proxy.response_bytes.get())),
+            "tools/call" => {
+                self.is_call = true;
+                if !self.may_call(proxy, &asked) {
+                    cx.count(Kind::Denied.metric());
+                    cx.publish(state::MCP_OUTCOME, Kind::Denied.as_str());
+                    let error = RpcError::new(RpcError::INVALID_PARAMS, "Unknown tool");
+                    return Err(refused(Refused::of(error, asked.version)));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn may_call(&self, proxy: &Proxy, asked: &Asked<'_>) -> bool {
+        asked.text("name").is_some_and(|name| passes(&self.served, proxy, self.consumer.as_deref(), &name))
+    }
+
+    /// The answer's head has come.
+    pub(crate) fn on_response_head(&mut self, cx: &mut Cx<'_>, head: &Head<'_>) {
+        let status = head.text(":status").and_then(|status| status.parse::<u16>().ok()).unwrap_or(0);
+        if self.is_call {
+            let kind = match status {
+                200..300 => Kind::Ok,
+                500.. => Kind::Upstream5xx,
+                _ => Kind::Upstream4xx,
+            };
+            cx.count(kind.metric());
+            cx.publish(state::MCP_OUTCOME, kind.as_str());
+        }
+        if self.begins_session
+            && let Some(session) = head.get(session::HEADER)
+        {
+            Sessions::note(cx, session, self.consumer.as_deref());
+        }
+        if let Some(lists) = &mut self.lists
+            && (200..300).contains(&status)
+            && lists.begin(head)
+        {
+            cx.remove_response_header("content-length");
+            cx.read(Part::ResponseBody);
+        }
+    }
+
+    /// A part of the answer's body has come; gives what is sent in its place.
+    pub(crate) fn on_response_body(&mut self, chunk: &[u8], end: bool) -> Option<Vec<u8>> {
+        let proxy = self.served.proxy()?;
+        let consumer = self.consumer.as_deref();
+        let lists = self.lists.as_mut()?;
+        Some(lists.write(chunk, end, |tool| passes(&self.served, proxy, consumer, tool)))
+    }
+}
+
+/// What is kept of a request's head until it is sent on.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    session: Option<Vec<u8>>,
+    /// The fields that do not pass.
+    private: Vec<String>,
+}
+
+impl Kept {
+    pub(crate) fn of(head: &Head<'_>, proxy: &Proxy) -> Self {
+        let passes = |name: &str| {
+            name.starts_with(':')
+                || name.starts_with("mcp-")
+                || name.starts_with("x-weir-")
+                || PASSING.contains(&name)
+                || proxy.forward_headers.iter().any(|more| more.eq_ignore_ascii_case(name) && may_pass(name))
+        };
+        let names = head.fields().filter_map(|(name, _)| str::from_utf8(name).ok());
+        let mut private: Vec<_> = names.filter(|name| !passes(name)).map(str::to_owned).collect();
+        private.sort();
+        private.dedup();
+        Self { session: head.get(session::HEADER).map(<[u8]>::to_vec), private }
+    }
+}
+
+/// Whether a field may pass where the configuration says so: credentials never do.
+fn may_pass(name: &str) -> bool {
+    !["authorization", "cookie", "x-api-key", "api-key", "proxy-authorization"].contains(&name)
+}
+
+fn check_session(cx: &Cx<'_>, consumer: Option<&str>, head: &Kept) -> Result<(), Reply> {
+    match &head.session {
+        Some(session) if !Sessions::may_use(cx, session, consumer) => {
+            Err(reply::refused(404, "weir_mcp_session", "the session is unknown"))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Sends a request, whose head is held, to the server.
+fn send(cx: &mut Cx<'_>, proxy: &Proxy, head: &Kept) {
+    for name in &head.private {
+        cx.remove_request_header(name.clone());
+    }
+    if let Some(upstream) = proxy.upstreams.first() {
+        cx.set_request_header(":path", upstream.path.as_str());
+        cx.set_request_header(ROUTE_HEADER, upstream.route.as_str());
+    }
+    cx.count(PASSED);
+}
+
+/// Whether there is a tool that somebody may not use.
+fn is_choosy(served: &Served, proxy: &Proxy) -> bool {
+    served.has_grants() || proxy.allow_tools.is_some() || !proxy.deny_tools.is_empty()
+}
+
+/// Whether a caller may use a tool.
+fn passes(served: &Served, proxy: &Proxy, consumer: Option<&str>, tool: &str) -> bool {
+    proxy.allow_tools.as_ref().is_none_or(|allowed| allowed.iter().any(|tools| tools.matches(tool)))
+        && !proxy.deny_tools.iter().any(|tools| tools.matches(tool))
+        && served.grants(consumer, tool)
+}
+
+/// What the protocol and HTTP need, and what traces a request.
+const PASSING: [&str; 11] = [
+    "accept",
+    "baggage",
+    "content-length",
+    "content-type",
+    "last-event-id",
+    "te",
+    "traceparent",
+    "tracestate",
+    "transfer-encoding",
+    "user-agent",
+    "x-request-id",
+];
