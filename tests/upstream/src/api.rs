@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::dialects;
-use crate::shapes::{self, Embeddings, Generated, Generation, Kind, Usage};
+use crate::shapes::{self, Embeddings, Generated, Generation, Kind, Thought, Usage};
 
 /// What the API serves and to whom.
 #[derive(Clone, Debug, Default)]
@@ -125,7 +125,9 @@ impl Api {
         }
         let request: Generation = parse(call.body)?;
         self.known(&request.model)?;
-        let generated = Generated::new(kind, &request, &self.answers, call.number, call.created);
+        let thought = call.headers.get("sim-think").and_then(|name| name.to_str().ok());
+        let generated = Generated::new(kind, &request, &self.answers, call.number, call.created)
+            .thinking(thought.and_then(Thought::named));
         let usage = generated.usage;
         Ok(if request.stream {
             Reply::Stream { events: generated.events(), usage }
@@ -136,13 +138,14 @@ impl Api {
 
     fn authorize(&self, headers: &HeaderMap, endpoint: &str) -> Result<(), Reply> {
         let Some(key) = &self.key else { return Ok(()) };
-        // Each interface looks in its own header.
+        let sent = |name: &str| headers.get(name).map(|value| value.as_bytes());
+        // Each interface looks in its own header, and Azure in another one.
         let (name, expected) = match endpoint {
             path if path.starts_with("/messages") => ("x-api-key", key.clone()),
             path if path.contains(":") => ("x-goog-api-key", key.clone()),
             _ => (AUTHORIZATION.as_str(), format!("Bearer {key}")),
         };
-        if headers.get(name).map(|value| value.as_bytes()) == Some(expected.as_bytes()) {
+        if sent(name) == Some(expected.as_bytes()) || sent("api-key") == Some(key.as_bytes()) {
             return Ok(());
         }
         let message = "The model server does not know this key.";

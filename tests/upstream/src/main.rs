@@ -91,6 +91,7 @@ Request headers that change one answer:
   sim-reset-after-chunks: 3       resets the connection (HTTP/2: the stream) after so many chunks
   sim-hold: NAME                  waits after the first chunk (a stream) or before the answer, until released
   sim-gzip: 1                     compresses the answer
+  sim-think: tags | reasoning     shows a thought before it: between tags in the content, or in `reasoning`
 
 Other endpoints:
   GET    /health                  200 as long as the process lives

@@ -84,8 +84,40 @@ pub(crate) struct Generated {
     model: String,
     include_usage: bool,
     answer: Answer,
+    thought: Option<Thought>,
     pub(crate) usage: Usage,
 }
+
+/// How an answer shows what the model has thought before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Thought {
+    /// Between tags in the content, which come in pieces.
+    Tags,
+    /// In `reasoning`.
+    Reasoning,
+}
+
+impl Thought {
+    /// The way of this name.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        match name {
+            "tags" => Some(Self::Tags),
+            "reasoning" => Some(Self::Reasoning),
+            _ => None,
+        }
+    }
+
+    /// The deltas that come before the answer's.
+    fn deltas(self) -> Vec<Value> {
+        match self {
+            Self::Tags => TAGGED.iter().map(|piece| json!({"content": piece})).collect(),
+            Self::Reasoning => THOUGHT.iter().map(|piece| json!({"reasoning": piece})).collect(),
+        }
+    }
+}
+
+const THOUGHT: [&str; 3] = ["let", " me", " see"];
+const TAGGED: [&str; 6] = ["<th", "ink>\nlet", " me", " see</", "think", ">\n\n"];
 
 impl Generated {
     /// Answers `request` as the `number`th request of this server, at `created` seconds since 1970.
@@ -126,7 +158,13 @@ impl Generated {
             include_usage: request.stream_options.include_usage,
             usage: Usage { prompt, completion: answer.words.len() },
             answer,
+            thought: None,
         }
+    }
+
+    /// The same answer with a thought before it.
+    pub(crate) fn thinking(self, thought: Option<Thought>) -> Self {
+        Self { thought, ..self }
     }
 
     /// The answer as one JSON object.
@@ -134,7 +172,7 @@ impl Generated {
         let choice = match self.kind {
             Kind::Chat => json!({
                 "index": 0,
-                "message": {"role": "assistant", "content": self.answer.text(), "refusal": null},
+                "message": self.message(),
                 "logprobs": null,
                 "finish_reason": self.answer.finish_reason,
             }),
@@ -149,6 +187,17 @@ impl Generated {
         self.envelope(object, vec![choice], &self.usage.json())
     }
 
+    fn message(&self) -> Value {
+        let text = self.answer.text();
+        match self.thought {
+            None => json!({"role": "assistant", "content": text, "refusal": null}),
+            Some(Thought::Tags) => json!({"role": "assistant", "content": TAGGED.concat() + &text}),
+            Some(Thought::Reasoning) => {
+                json!({"role": "assistant", "content": text, "reasoning": THOUGHT.concat()})
+            }
+        }
+    }
+
     /// The answer as server-sent events: the role, one event a token, the reason it ended, the usage where it
     /// was asked for, and `[DONE]`.
     pub(crate) fn events(&self) -> Vec<Bytes> {
@@ -158,7 +207,9 @@ impl Generated {
         let last = self.chunk(&json!({}), "", Some(self.answer.finish_reason));
         let usage =
             self.include_usage.then(|| self.envelope(self.chunk_object(), vec![], &self.usage.json()));
+        let thoughts = self.thought.map(Thought::deltas).unwrap_or_default();
         role.into_iter()
+            .chain(thoughts.iter().map(|delta| self.chunk(delta, "", None)))
             .chain(tokens)
             .chain([last])
             .chain(usage)
