@@ -27,6 +27,9 @@ from harness.sim import Sim  # noqa: E402
 
 KEY = "wk-docs-all"
 BODY = json.dumps({"model": "docs-small", "messages": [{"role": "user", "content": "hello"}]})
+EVENTS = 500
+# Every event is fitted: the model has another name here than at the upstream, and the usage is asked for and hidden.
+STREAM = json.dumps(json.loads(BODY) | {"stream": True, "max_tokens": EVENTS})
 SECONDS, ROUNDS, CONNECTIONS = 4, 5, 4
 CHAINS = {
     "bare Envoy": [],
@@ -38,8 +41,9 @@ CHAINS = {
 # A limit that is counted and never met, and an upstream that needs nothing of what could be done for it.
 CONFIGURATIONS = {
     "quota": {"rules": [{"name": "all", "per": ["consumer"], "limits": {"rpm": 10**9, "tpm": 10**12}}]},
-    "model-compat": {"cluster": "small", "base_path": "/v1"},
+    "model-compat": {"cluster": "small", "base_path": "/v1", "authority": "small"},
 }
+STREAMED = ["bare Envoy", "auth, router", "auth, router, quota, model-compat"]
 
 
 def bootstrap(filters, modules, upstream, port, admin_port):
@@ -50,6 +54,8 @@ def bootstrap(filters, modules, upstream, port, admin_port):
     listener = config["static_resources"]["listeners"][0]
     listener["address"]["socket_address"]["port_value"] = port
     manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    if "model-compat" in filters:
+        lead_to_attempts(manager["http_filters"][1])
     for cluster in config["static_resources"]["clusters"]:
         if "model-compat" in filters:
             own = plugin_like(manager["http_filters"][1], "model-compat")
@@ -74,6 +80,16 @@ def bootstrap(filters, modules, upstream, port, admin_port):
         host = manager["route_config"]["virtual_hosts"][0]
         host["routes"] = [{"match": {"prefix": "/"}, "route": {"cluster": "small", "timeout": "0s"}}]
     return yaml.safe_dump(config)
+
+
+def lead_to_attempts(router):
+    """Has the router leave its models to the `model-compat` of their cluster."""
+    value = router["typed_config"]["config"]["configuration"]
+    config = json.loads(value["value"])
+    for model in config["models"]:
+        target = {"cluster": "small", "upstream_model": model.pop("upstream_model", model["name"])}
+        model["targets"] = [target]
+    value["value"] = json.dumps(config)
 
 
 def plugin_like(one, name):
@@ -133,11 +149,11 @@ class Gateway:
         return pages * os.sysconf("SC_PAGESIZE") / 2**20
 
 
-def load(gateway, folder):
+def load(gateway, folder, body=BODY):
     """Requests a second, and CPU microseconds of Envoy for each."""
     script = folder / "post.lua"
     script.write_text(
-        f"wrk.method, wrk.body = 'POST', [==[{BODY}]==]\n"
+        f"wrk.method, wrk.body = 'POST', [==[{body}]==]\n"
         f"wrk.headers['authorization'] = 'Bearer {KEY}'\nwrk.headers['content-type'] = 'application/json'\n"
         "done = function(s) io.write(string.format('%d %d %d\\n', s.requests, s.duration, s.errors.status)) end\n"
     )
@@ -180,10 +196,14 @@ def measure(folder):
         print(f"  {name:12} {(modules_dir() / file).stat().st_size / 1024:5.0f} KiB")
     # Rounds are interleaved, so that what else the machine does falls on all chains alike.
     loads = {chain: [] for chain in CHAINS}
+    streams = {chain: [] for chain in STREAMED}
     for _ in range(ROUNDS):
         for chain, gateway in gateways.items():
             loads[chain].append(load(gateway, folder))
+        for chain, measured in streams.items():
+            measured.append(load(gateways[chain], folder, STREAM))
     report(gateways, loads)
+    report_streams(streams)
     counted = folder / "counted"
     counted.mkdir()
     auth, router = host_calls(counted, sim.port)
@@ -211,6 +231,19 @@ def report(gateways, loads):
             f"{gateway.cold_start:.1f}",
         )
         print("| " + " | ".join(row) + " |")
+
+
+def report_streams(loads):
+    """What an event costs: those of a stream, and its share of the rest of its request."""
+    middle = {chain: [statistics.median(column) / EVENTS for column in zip(*rows)] for chain, rows in loads.items()}
+    bare = middle["bare Envoy"][1]
+    print(f"\nStreams of {EVENTS} events, in the same rounds:\n")
+    head = ("chain", "events/s", "ratio", "CPU µs/event", "more than bare")
+    print("| " + " | ".join(head) + " |\n|" + "---|" * len(head))
+    for chain, (_, cpu) in middle.items():
+        rate = statistics.median(rate for rate, _ in loads[chain]) * EVENTS
+        ratio = rate / (statistics.median(rate for rate, _ in loads["bare Envoy"]) * EVENTS)
+        print(f"| {chain} | {rate:.0f} | {ratio:.2f} | {cpu:.1f} | {cpu - bare:+.1f} |")
 
 
 if __name__ == "__main__":

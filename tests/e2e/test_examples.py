@@ -42,7 +42,7 @@ def test_an_example_is_valid(file):
     weir("validate", "--config", file)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/configuration.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/configuration.md", "docs/model-compat.md"])
 def test_the_configurations_of_a_page_are_valid(page, tmp_path):
     assert written(page)
     for block in written(page):

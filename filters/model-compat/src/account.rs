@@ -42,8 +42,8 @@ impl Account {
             if told.source != usage.source || told.input != usage.input || over {
                 return told != usage;
             }
-            // What an abort leaves untold is a thirty-second at most.
-            usage.output.saturating_sub(told.output) > told.output / 32
+            // What an abort leaves untold is a sixteenth at most.
+            usage.output.saturating_sub(told.output) > told.output / 16
         });
         if news {
             cx.publish(state::USAGE, usage.to_string());
