@@ -6,6 +6,7 @@
     reason = "a test may panic"
 )]
 
+mod crowd;
 mod fleet;
 mod model;
 mod periods;

@@ -36,8 +36,12 @@ impl<'a> Request<'a> {
     }
 
     fn head(&mut self, length: Option<usize>) -> Flow {
+        self.head_at("/v1/chat/completions", length)
+    }
+
+    fn head_at(&mut self, path: &str, length: Option<usize>) -> Flow {
         let length = length.map(|length| length.to_string());
-        let mut fields = vec![(":method", "POST"), (":path", "/v1/chat/completions")];
+        let mut fields = vec![(":method", "POST"), (":path", path)];
         fields.extend(length.as_deref().map(|length| ("content-length", length)));
         self.bench.run(|cx| self.stream.on_request_head(cx, &Head::new(&fields, false))).0
     }
@@ -266,4 +270,68 @@ fn where_counters_cannot_be_used_nobody_passes() {
     let flow = filter.stream(StreamId(1)).on_request_head(&mut cx, &Head::new(&head, false));
     let (status, body, _) = refusal(flow);
     assert!(status == 503 && body.contains("quota_unavailable"), "{body}");
+}
+
+/// Where an endpoint is, and whether tokens are counted there beside requests. A new endpoint is to be added to
+/// [`ENDPOINTS`] too.
+fn metered(endpoint: &Endpoint) -> (&'static str, bool) {
+    match endpoint {
+        Endpoint::ChatCompletions => ("/v1/chat/completions", true),
+        Endpoint::Completions => ("/v1/completions", true),
+        Endpoint::Responses => ("/v1/responses", true),
+        Endpoint::Messages => ("/v1/messages", true),
+        Endpoint::CountTokens => ("/v1/messages/count_tokens", false),
+        Endpoint::Embeddings => ("/v1/embeddings", true),
+        Endpoint::Rerank => ("/v1/rerank", true),
+        Endpoint::Moderations => ("/v1/moderations", true),
+        Endpoint::ImageGenerations => ("/v1/images/generations", true),
+        Endpoint::ImageEdits => ("/v1/images/edits", true),
+        Endpoint::ImageVariations => ("/v1/images/variations", true),
+        Endpoint::Speech => ("/v1/audio/speech", true),
+        Endpoint::Transcriptions => ("/v1/audio/transcriptions", true),
+        Endpoint::Translations => ("/v1/audio/translations", true),
+        Endpoint::Stored => ("/v1/files", true),
+        Endpoint::Models => ("/v1/models", true),
+        Endpoint::Model(_) => ("/v1/models/index", true),
+    }
+}
+
+const ENDPOINTS: [Endpoint; 17] = [
+    Endpoint::ChatCompletions,
+    Endpoint::Completions,
+    Endpoint::Responses,
+    Endpoint::Messages,
+    Endpoint::CountTokens,
+    Endpoint::Embeddings,
+    Endpoint::Rerank,
+    Endpoint::Moderations,
+    Endpoint::ImageGenerations,
+    Endpoint::ImageEdits,
+    Endpoint::ImageVariations,
+    Endpoint::Speech,
+    Endpoint::Transcriptions,
+    Endpoint::Translations,
+    Endpoint::Stored,
+    Endpoint::Models,
+    Endpoint::Model(String::new()),
+];
+
+#[test]
+fn every_endpoint_is_metered() {
+    for endpoint in &ENDPOINTS {
+        let (path, counts_tokens) = metered(endpoint);
+        let (bench, filter) = (bench(), quota(r#"{"name":"t","limits":{"rpm":1,"tpm":100000}}"#));
+        let body = r#"{"model":"index","input":"some words"}"#;
+        let ask = |request: &mut Request<'_>| match request.head_at(path, Some(body.len())) {
+            Flow::Wait => request.body(body, true),
+            flow @ (Flow::Continue | Flow::Reply(_)) => flow,
+        };
+        let mut request = Request::new(&bench, &filter);
+        assert_eq!(ask(&mut request), Flow::Continue, "{path}");
+        request.answer("200", ANSWER);
+        let used = request.end();
+        assert_eq!(used.starts_with("30 20 "), counts_tokens, "{path}: {used}");
+        let (status, ..) = refusal(ask(&mut Request::new(&bench, &filter)));
+        assert_eq!(status, 429, "{path}: a second request in a minute");
+    }
 }
