@@ -27,11 +27,12 @@ class Certificates:
         self.folder = folder
         folder.mkdir(parents=True)
 
-    def make(self, name, host):
+    def make(self, name, host, *extensions):
         """Writes a new certificate and its key in the place of those before."""
         draft = self.folder / "draft"
         command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2".split()
         command += ["-subj", f"/CN={host}", "-addext", f"subjectAltName=DNS:{host}"]
+        command += [part for extension in extensions for part in ("-addext", extension)]
         command += ["-keyout", f"{draft}.key", "-out", f"{draft}.crt"]
         subprocess.run(command, check=True, capture_output=True, timeout=30)
         for end in ("key", "crt"):

@@ -26,6 +26,7 @@ pub struct Status {
     snapshots: watch::Sender<Arc<Encoded>>,
     past: Mutex<Past>,
     sources: Mutex<BTreeMap<Name, Source>>,
+    store: Mutex<Option<StoreState>>,
     nodes: Arc<Nodes>,
 }
 
@@ -68,6 +69,24 @@ pub enum Config {
     },
 }
 
+/// Whether the store can be used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum StoreState {
+    /// It answered last.
+    Open {
+        /// How often it has been changed.
+        revision: i64,
+    },
+    /// It did not answer; what was read of it before is still served.
+    Away {
+        /// What is wrong.
+        error: String,
+        /// The revision that is served.
+        revision: i64,
+    },
+}
+
 /// The answer of `GET /v1/status`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
@@ -75,6 +94,9 @@ pub struct Report {
     pub config: Config,
     /// The version that is served; none before the first.
     pub version: Option<Version>,
+    /// How the store is; absent where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store: Option<StoreState>,
     /// Where the nodes of each provider come from that is looked up in a registry.
     pub discovery: BTreeMap<Name, Source>,
     /// Every node, and how far it is.
@@ -85,7 +107,7 @@ impl Status {
     /// Nothing is served yet.
     pub fn new(nodes: Arc<Nodes>) -> Self {
         let snapshots = watch::Sender::default();
-        Self { snapshots, past: Mutex::default(), sources: Mutex::default(), nodes }
+        Self { snapshots, past: Mutex::default(), sources: Mutex::default(), store: Mutex::default(), nodes }
     }
 
     /// Follows what is served.
@@ -146,6 +168,11 @@ impl Status {
         *self.sources.lock().unwrap_or_else(PoisonError::into_inner) = sources;
     }
 
+    /// Remembers how the store is.
+    pub fn set_store(&self, state: StoreState) {
+        *self.store.lock().unwrap_or_else(PoisonError::into_inner) = Some(state);
+    }
+
     /// Whether anything is served.
     pub fn is_ready(&self) -> bool {
         self.snapshots.borrow().version().is_some()
@@ -155,7 +182,8 @@ impl Status {
     pub fn report(&self) -> Report {
         let version = self.snapshots.borrow().version().cloned();
         let discovery = self.sources.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Report { config: self.past().config.clone(), version, discovery, nodes: self.nodes.list() }
+        let store = self.store.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Report { config: self.past().config.clone(), version, store, discovery, nodes: self.nodes.list() }
     }
 
     fn serve(&self, past: &mut Past, snapshot: Arc<Encoded>, origin: Origin) -> bool {

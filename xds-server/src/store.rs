@@ -29,6 +29,13 @@ pub trait Store: fmt::Debug + Send {
     /// [`StoreError::Stale`] nobody knows whether they were made until the store is read again.
     fn commit(&mut self, after: Revision, changes: &[Change], now: Timestamp) -> Result<(), StoreError>;
 
+    /// Lets no other process commit until this one has committed or calls [`Store::release`]: for who was too slow
+    /// before. It may be lost with the connection.
+    fn reserve(&mut self) -> Result<(), StoreError>;
+
+    /// Ends a reservation.
+    fn release(&mut self);
+
     /// Rings the bell from now on when another process has changed the store, and when it may have.
     fn follow(&mut self, bell: Arc<Notify>);
 }

@@ -5,6 +5,7 @@ import hashlib
 import os
 import subprocess
 import time
+from pathlib import Path
 
 import httpx
 import yaml
@@ -37,7 +38,7 @@ class Gateway:
     """`config` is the content of weir.yaml without `gateway.listen` and `gateway.access_log`; the text `more` takes the
     place of a part of it that is too long to be written again and again.
 
-    With `store`, the control plane has a database and an API.
+    With `store`, the control plane has a database and an API: True is a file of its own, a text the URL of one.
     """
 
     def __init__(self, logs, config, secrets=None, modules=None, more="", store=False):
@@ -54,9 +55,9 @@ class Gateway:
         self.config["gateway"]["listen"] = {"address": "127.0.0.1", "port": self.port}
         self.config["gateway"]["access_log"] = {"file": str(self.access_log_file)}
         self._write(self.text() + more)
-        self.store = logs / "weir.db" if store else None
+        self.store = logs / "weir.db" if store is True else store or None
         self._http = httpx.Client(base_url=f"http://127.0.0.1:{self._control}", timeout=10)
-        self._environment = os.environ | (secrets or {})
+        self._environment = os.environ | (secrets or {}) | ({"WEIR_STORE": str(self.store)} if self.store else {})
         self._weir = self._envoy = None
         try:
             self.restart_control_plane()
@@ -69,14 +70,18 @@ class Gateway:
             self.stop()
             raise
 
-    def restart_control_plane(self):
-        """Starts `weir serve`, again if it runs already, and waits until it is ready."""
+    def restart_control_plane(self, wait=True):
+        """Starts `weir serve`, again if it runs already, and with `wait` waits until it is ready."""
         self.stop_control_plane()
         command = [built("WEIR_BIN", "weir"), "serve", "--config", self.file, "--modules", self.modules]
         command += ["--xds", f"127.0.0.1:{self._xds}", "--admin", f"127.0.0.1:{self._control}"]
-        command += ["--store", self.store] if self.store else []
         self._weir = Process("weir", command, self.logs, self._environment)
-        self._weir.wait_until(lambda: self._http.get("/readyz").status_code == 200, "is ready", 60)
+        if wait:
+            self._weir.wait_until(self.is_control_plane_ready, "is ready", 60)
+
+    def is_control_plane_ready(self):
+        """Whether it serves something."""
+        return self._http.get("/readyz").status_code == 200
 
     def start_envoy(self):
         """Starts Envoy, again if it runs already, and waits for nothing."""
@@ -110,7 +115,9 @@ class Gateway:
     @property
     def admin_token(self):
         """The API's first token."""
-        return self.store.with_name("weir.db.admin-token").read_text().strip()
+        is_file = isinstance(self.store, Path)
+        file = self.store.with_name("weir.db.admin-token") if is_file else self.file.with_name("weir.admin-token")
+        return file.read_text().strip()
 
     @property
     def base_url(self):

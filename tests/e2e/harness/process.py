@@ -84,13 +84,13 @@ def connects(port):
 class Process:
     """A running program whose output goes to `<logs>/<name>.out` and `.err`."""
 
-    def __init__(self, name, command, logs, env=None):
+    def __init__(self, name, command, logs, env=None, **options):
         self.name, self.logs = name, Path(logs)
         self.logs.mkdir(parents=True, exist_ok=True)
         self.out, self.err = self.logs / f"{name}.out", self.logs / f"{name}.err"
         with open(self.out, "ab") as out, open(self.err, "ab") as err:
             self._child = subprocess.Popen(
-                [str(part) for part in command], stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=env
+                [str(part) for part in command], stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=env, **options
             )
 
     @property
@@ -122,6 +122,10 @@ class Process:
     def tail(self, lines=30):
         end = "\n".join(self.text().splitlines()[-lines:])
         return f"--- last lines of {self.name} ---\n{end}\n---"
+
+    def send(self, number):
+        """Sends the program a signal."""
+        self._child.send_signal(number)
 
     def interrupt(self):
         """Does what Ctrl-C does, and returns the exit status."""

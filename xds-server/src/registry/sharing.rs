@@ -9,7 +9,10 @@ use tokio::{task::block_in_place, time};
 use tracing::{info, warn};
 
 use super::{Connection, Refusal, Registry, State, Writer, now};
-use crate::store::{Change, Contents, Store, StoreError};
+use crate::{
+    status::StoreState,
+    store::{Change, Contents, Store, StoreError},
+};
 
 type Locked<'a> = MutexGuard<'a, Box<dyn Store>>;
 
@@ -30,14 +33,21 @@ impl Registry {
                 Err(Refusal::Store(problem)) => {
                     // Whatever is saved by now is what holds; that is asked soon.
                     writer.state.note(Some(&problem));
+                    self.status.set_store(writer.state.connection());
                     self.bell.notify_one();
                     return Err(problem.into());
                 }
-                other => return other,
+                other => {
+                    drop(writer);
+                    store.release();
+                    return other;
+                }
             }
             drop(writer);
+            store.reserve()?;
             self.catch_up(&mut store);
         }
+        store.release();
         Err(StoreError::Stale.into())
     }
 
@@ -74,6 +84,7 @@ impl Registry {
         if let Ok(Some(contents)) = read {
             self.take(&mut state, contents);
         }
+        self.status.set_store(state.connection());
         answers
     }
 
@@ -109,6 +120,7 @@ impl Writer<'_> {
         store.commit(state.contents.revision, changes, now)?;
         state.contents = contents;
         registry.status.publish_change(state.loader.accept(candidate));
+        registry.status.set_store(state.connection());
         registry.written.notify_one();
         let objects: Vec<_> = changes.iter().filter_map(Change::object).map(|id| id.to_string()).collect();
         info!(revision = state.contents.revision.0, objects = objects.join(" "), "saved");
@@ -145,8 +157,18 @@ impl State {
     }
 }
 
-/// How often a change is tried while others are faster.
-const ATTEMPTS: u32 = 8;
+impl State {
+    fn connection(&self) -> StoreState {
+        let revision = self.contents.revision.0;
+        match &self.connection {
+            Connection::Absent | Connection::Open => StoreState::Open { revision },
+            Connection::Away(error) => StoreState::Away { error: error.clone(), revision },
+        }
+    }
+}
+
+/// How often a change is tried. From the second time on nobody else is faster, unless a connection is lost.
+const ATTEMPTS: u32 = 4;
 
 /// How long it takes until the store is asked again: at first while it is away, and at most.
 const SHORTEST: Duration = Duration::from_millis(200);

@@ -1,7 +1,7 @@
 //! The store in a PostgreSQL database, which several processes share.
 //!
-//! Whoever commits holds the one row of `weir_state`, and finds in it the revision that it read before, or somebody
-//! else was faster. Each commit notifies everybody who listens.
+//! Whoever commits finds in `weir_state` the revision that it read before, or somebody else was faster; then it reserves
+//! the next turn, since it may need longer than others to make up its mind. Each commit notifies everybody who listens.
 
 mod address;
 mod follow;
@@ -37,6 +37,7 @@ pub struct Postgres {
 struct Session {
     client: Client,
     statements: Statements,
+    is_reserved: bool,
 }
 
 struct Statements {
@@ -96,8 +97,9 @@ impl Store for Postgres {
     }
 
     fn commit(&mut self, after: Revision, changes: &[Change], now: Timestamp) -> Result<(), StoreError> {
-        self.perform(async |Session { client, statements }| {
+        let committed = self.perform(async |Session { client, statements, .. }| {
             let transaction = client.transaction().await?;
+            transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&TURN]).await?;
             let next = after.next();
             if transaction.execute(COUNTED, &[&next.0, &after.0]).await? != 1 {
                 return Err(StoreError::Stale);
@@ -107,7 +109,34 @@ impl Store for Postgres {
             try_join_all(writes).await?;
             transaction.execute(NOTIFY, &[&follow::CHANNEL, &next.0.to_string()]).await?;
             Ok(transaction.commit().await?)
+        });
+        self.release();
+        committed
+    }
+
+    fn reserve(&mut self) -> Result<(), StoreError> {
+        self.perform(async |session| {
+            if !session.is_reserved {
+                session.client.execute("SELECT pg_advisory_lock($1)", &[&TURN]).await?;
+                session.is_reserved = true;
+            }
+            Ok(())
         })
+    }
+
+    fn release(&mut self) {
+        let reserved = self.session.take_if(|session| session.is_reserved);
+        let Some(session) = reserved.filter(|session| !session.client.is_closed()) else { return };
+        self.session = Some(session);
+        let released = self.perform(async |session| {
+            session.client.execute("SELECT pg_advisory_unlock($1)", &[&TURN]).await?;
+            session.is_reserved = false;
+            Ok(())
+        });
+        if released.is_err() {
+            // The database ends it with the connection.
+            self.session = None;
+        }
     }
 
     fn follow(&mut self, bell: Arc<Notify>) {
@@ -144,7 +173,7 @@ impl Session {
             admit: client.prepare(ADMIT).await?,
             revoke: client.prepare(REVOKE).await?,
         };
-        Ok(Self { client, statements })
+        Ok(Self { client, statements, is_reserved: false })
     }
 }
 
@@ -233,6 +262,8 @@ impl From<tokio_postgres::Error> for StoreError {
             &SqlState::T_R_SERIALIZATION_FAILURE | &SqlState::T_R_DEADLOCK_DETECTED => Self::Stale,
             // A standby that was the primary.
             &SqlState::READ_ONLY_SQL_TRANSACTION => Self::Away(chain(&error)),
+            // A turn that does not come.
+            &SqlState::LOCK_NOT_AVAILABLE => Self::Away(chain(&error)),
             // Connections, resources, and an operator who ends something.
             code if ["08", "53", "57"].iter().any(|class| code.code().starts_with(class)) => {
                 Self::Away(chain(&error))
@@ -251,13 +282,19 @@ fn chain(error: &(dyn Error + 'static)) -> String {
 /// How long a transaction may take in all.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A process that has gone silent in a transaction must not keep the others waiting.
+/// A process that has gone silent in a transaction, or with a reservation, must not keep the others waiting. One that
+/// works asks more often than every half minute.
 const SESSION: &str = "
     SET statement_timeout = '9s';
     SET lock_timeout = '5s';
     SET idle_in_transaction_session_timeout = '10s';
+    SELECT set_config('idle_session_timeout', '30s', false)
+        WHERE current_setting('server_version_num')::integer >= 140000;
     SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';
 ";
+
+/// Who commits holds this advisory lock, and who has reserved.
+const TURN: i64 = 0x7765_6973;
 
 const REVISION: &str = "SELECT revision FROM weir_state";
 const OBJECTS: &str =

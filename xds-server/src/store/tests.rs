@@ -1,6 +1,10 @@
 pub(crate) mod server;
 
-use std::{thread, time::Duration};
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
 
 use serde_json::json;
 use tokio::{runtime, time::timeout};
@@ -142,6 +146,38 @@ fn of_several_writers_at_once_one_is_first_and_no_write_is_lost() {
         contents.objects.iter().map(|(id, stored)| (id.name.as_str(), value(stored))).collect();
     let expected = [("of-0", 20), ("of-1", 20), ("of-2", 20), ("of-3", 20), ("shared", 80)];
     assert_eq!((values, contents.revision), (expected.into(), Revision(80)));
+}
+
+#[test]
+fn a_slow_writer_that_has_reserved_its_turn_is_next() {
+    let server = Server::shared();
+    let url = server.database("turns");
+    let over = AtomicBool::new(false);
+    let write_on = || {
+        let mut store = postgres(&url);
+        while !over.load(Ordering::Relaxed) {
+            let revision = store.revision().unwrap();
+            drop(store.commit(revision, &[put("busy", "1")], at(1)));
+        }
+    };
+    thread::scope(|scope| {
+        (0..2).for_each(|_| drop(scope.spawn(write_on)));
+        let mut slow = postgres(&url);
+        for _ in 0..10 {
+            slow.reserve().unwrap();
+            let revision = slow.revision().unwrap();
+            // Time enough for many commits of the others.
+            thread::sleep(Duration::from_millis(20));
+            slow.commit(revision, &[put("slow", "1")], at(1)).unwrap();
+        }
+        slow.reserve().unwrap();
+        slow.release();
+        let (before, began) = (slow.revision().unwrap(), Instant::now());
+        while slow.revision().unwrap() == before {
+            assert!(began.elapsed() < Duration::from_secs(20), "others write on when it lets go");
+        }
+        over.store(true, Ordering::Relaxed);
+    });
 }
 
 fn value(stored: &Stored) -> u64 {
