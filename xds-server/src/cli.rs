@@ -6,6 +6,7 @@ mod remote;
 mod tokens;
 
 use std::{
+    borrow::Cow,
     io::Write,
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
@@ -20,7 +21,7 @@ use crate::{
     drain, encode,
     ledger::book::Place,
     load,
-    model::{InvalidSpan, Span},
+    model::{InvalidSpan, Model, Span},
     modules::Modules,
     schema, serve,
     store::location::Location,
@@ -126,6 +127,9 @@ struct Compile {
     /// What to print
     #[arg(long, value_enum, default_value = "resources")]
     format: Format,
+    /// Whose resources, where there are several gateways
+    #[arg(long, value_name = "NAME")]
+    gateway: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -239,7 +243,9 @@ impl Config {
 
     fn validate(&self, out: &mut impl Write) -> Result<(), Failure> {
         let model = load::model(&self.config)?;
-        encode::Encoded::new(&compile(&model, &self.modules()?)?)?;
+        for gateway in model.of_gateways() {
+            encode::Encoded::new(&compile(&gateway, &self.modules()?)?)?;
+        }
         let parts = model.parts();
         let [keys, providers, models] = [parts.keys.len(), parts.providers.len(), parts.models.len()];
         let file = self.config.display();
@@ -249,7 +255,9 @@ impl Config {
 
 impl Compile {
     fn run(self, out: &mut impl Write) -> Result<(), Failure> {
-        let snapshot = compile(&load::model(&self.config.config)?, &self.config.modules()?)?;
+        let model = load::model(&self.config.config)?;
+        let gateway = self.of_gateway(&model)?;
+        let snapshot = compile(&gateway, &self.config.modules()?)?;
         let json = match self.format {
             Format::Resources => snapshot.to_json(),
             Format::Bootstrap => {
@@ -259,6 +267,19 @@ impl Compile {
             }
         };
         Ok(writeln!(out, "{json:#}")?)
+    }
+
+    fn of_gateway<'a>(&self, model: &'a Model) -> Result<Cow<'a, Model>, Failure> {
+        let mut gateways = model.of_gateways();
+        let names: Vec<_> = gateways.iter().map(|one| one.parts().gateway.name.to_string()).collect();
+        let found = match &self.gateway {
+            Some(wanted) => names.iter().position(|name| name == wanted),
+            None => (names.len() == 1).then_some(0),
+        };
+        match found {
+            Some(found) => Ok(gateways.swap_remove(found)),
+            None => Err(format!("--gateway is one of {}", names.join(", ")).into()),
+        }
     }
 }
 

@@ -42,13 +42,22 @@ pub struct Sealed {
 impl Encoded {
     /// Encodes every resource.
     pub fn new(snapshot: &Snapshot) -> Result<Self, EncodeError> {
+        Self::reusing(snapshot, &[])
+    }
+
+    /// Encodes every resource that none of these snapshots has, and shares the others with them.
+    pub fn reusing(snapshot: &Snapshot, known: &[Arc<Self>]) -> Result<Self, EncodeError> {
         let mut resources: BTreeMap<Kind, BTreeMap<String, Sealed>> = BTreeMap::new();
         let (mut secrets, mut warmed_by) = (Vec::new(), BTreeMap::new());
         for kind in Kind::ALL {
             for (name, resource) in snapshot.of(kind) {
                 let refused = |problem| EncodeError { kind, name: name.into(), problem };
-                let message = encode(kind, resource).map_err(refused)?;
-                let sealed = Sealed { version: resource.version(), message };
+                let version = resource.version();
+                let mut same = known.iter().filter_map(|known| known.get(kind, name));
+                let sealed = match same.find(|known| known.version == version) {
+                    Some(known) => known.clone(),
+                    None => Sealed { version, message: encode(kind, resource).map_err(refused)? },
+                };
                 resources.entry(kind).or_default().insert(name.into(), sealed);
                 secrets.extend(resource.secrets.values().cloned());
             }
@@ -64,10 +73,12 @@ impl Encoded {
         Ok(Self { version, resources, warmed_by, secrets, keys, quotas })
     }
 
-    /// The same with these endpoint resources, by name, added or in the place of others.
+    /// The same with those of these endpoint resources, by name, that its clusters use, added or in the place of others.
     pub fn with_endpoints(&self, endpoints: &BTreeMap<String, Value>) -> Result<Self, EncodeError> {
         let mut whole = self.clone();
-        if endpoints.is_empty() {
+        let used: BTreeSet<&String> = self.warmed_by.values().collect();
+        let mut endpoints = endpoints.iter().filter(|(name, _)| used.contains(name)).peekable();
+        if endpoints.peek().is_none() {
             return Ok(whole);
         }
         for (name, body) in endpoints {

@@ -35,8 +35,10 @@ pub use route::{Middleware, Route, RouteProtocol};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct File {
-    /// Where the gateway listens, and its limits.
-    pub gateway: Gateway,
+    /// Where the gateway listens, and its limits. Every Envoy serves it.
+    pub gateway: Option<Gateway>,
+    /// Several gateways in its place: an Envoy serves the one that its cluster is named after.
+    pub gateways: Vec<Gateway>,
     /// Secrets, by reference only.
     pub secrets: BTreeMap<Name, SecretSource>,
     /// The registries that upstreams are looked up in.
@@ -81,6 +83,10 @@ pub struct Gateway {
     /// Whether its Envoys send usage records. Not said in the file.
     #[serde(skip)]
     pub has_records: bool,
+    /// The tenants that it serves. Default all.
+    pub domains: Vec<Name>,
+    /// The models that it serves. Default all of its tenants'.
+    pub models: Vec<ModelPattern>,
 }
 
 /// `gateway.listen`
@@ -298,8 +304,12 @@ impl File {
 
     /// The model that the file describes, with its secrets.
     pub fn into_model(self, secrets: BTreeMap<Name, Secret>) -> Result<Model, ModelError> {
+        if self.gateway.is_some() && !self.gateways.is_empty() {
+            return Err(ModelError { at: "gateways".into(), problem: model::Problem::GatewayBesideGateways });
+        }
         Model::new(model::Parts {
-            gateway: self.gateway.into_model(),
+            gateway: self.gateway.unwrap_or_default().into_model(),
+            gateways: self.gateways.into_iter().map(Gateway::into_model).collect(),
             secrets,
             registries: self.discovery.into_model(),
             domains: self.domains.into_iter().map(Domain::into_model).collect(),
@@ -327,6 +337,8 @@ impl Gateway {
             has_ledger: self.has_ledger,
             default_model: self.default_model,
             has_records: self.has_records,
+            domains: self.domains,
+            models: self.models,
         }
     }
 }
@@ -431,6 +443,8 @@ impl Default for Gateway {
             has_ledger: false,
             default_model: None,
             has_records: false,
+            domains: Vec::new(),
+            models: Vec::new(),
         }
     }
 }

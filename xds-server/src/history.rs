@@ -1,4 +1,4 @@
-//! The last snapshots that were served, so that one of them can be served again.
+//! The last configurations that were served, so that one of them can be served again.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -9,14 +9,14 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
-    encode::Encoded,
+    gateways::Gateways,
     snapshot::{Kind, Version},
 };
 
-/// The last snapshots that were served, the newest first.
+/// The last configurations that were served, the newest first.
 #[derive(Debug, Default)]
 pub struct History {
-    served: VecDeque<(Entry, Arc<Encoded>)>,
+    served: VecDeque<(Entry, Arc<Gateways>)>,
 }
 
 /// When a snapshot began to be served, and why.
@@ -46,7 +46,7 @@ pub enum Origin {
 
 impl History {
     /// Remembers that a snapshot is served from now on, and forgets the oldest.
-    pub fn record(&mut self, snapshot: Arc<Encoded>, origin: Origin) {
+    pub fn record(&mut self, snapshot: Arc<Gateways>, origin: Origin) {
         let before = self.served.front().map(|(_, snapshot)| Arc::clone(snapshot)).unwrap_or_default();
         let entry = Entry {
             version: snapshot.version().cloned(),
@@ -64,7 +64,7 @@ impl History {
     }
 
     /// The snapshot with this version.
-    pub fn find(&self, version: &str) -> Option<Arc<Encoded>> {
+    pub fn find(&self, version: &str) -> Option<Arc<Gateways>> {
         let is_asked = |known: &Version| known.as_str() == version;
         let mut found = self.served.iter().filter(|(_, snapshot)| snapshot.version().is_some_and(is_asked));
         found.next().map(|(_, snapshot)| Arc::clone(snapshot))

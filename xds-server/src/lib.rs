@@ -24,6 +24,7 @@ pub mod encode;
 pub mod file;
 #[cfg(test)]
 mod folder;
+pub mod gateways;
 pub mod history;
 pub mod hub;
 pub mod key_table;

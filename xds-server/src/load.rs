@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     env, fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use weir_schema::Name;
@@ -13,6 +14,7 @@ use crate::{
     discovery::Wanted,
     encode::{EncodeError, Encoded},
     file::{File, FileError},
+    gateways::{Gateways, Selection},
     model::{Model, ModelError},
     modules::{self, Modules, ModulesError},
     object::{Object, ObjectId},
@@ -30,6 +32,7 @@ pub struct Loader {
     wanted: Option<Wanted>,
     has_ledger: bool,
     has_records: bool,
+    accepted: Gateways,
 }
 
 /// All that a snapshot is made of.
@@ -45,7 +48,7 @@ struct Inputs {
 #[derive(Debug)]
 pub struct Candidate {
     inputs: Inputs,
-    snapshot: Encoded,
+    gateways: Gateways,
     wanted: Wanted,
 }
 
@@ -62,6 +65,7 @@ impl Loader {
             wanted: None,
             has_ledger: false,
             has_records: false,
+            accepted: Gateways::default(),
         }
     }
 
@@ -72,7 +76,7 @@ impl Loader {
     }
 
     /// Reads everything, beside the objects that are stored; nothing if it is what was read before.
-    pub fn load(&mut self, stored: Vec<Object>) -> Result<Option<Encoded>, LoadError> {
+    pub fn load(&mut self, stored: Vec<Object>) -> Result<Option<Gateways>, LoadError> {
         let inputs = self.read(stored)?;
         if !self.refused && self.last.as_ref() == Some(&inputs) {
             return Ok(None);
@@ -92,10 +96,11 @@ impl Loader {
     }
 
     /// Takes a candidate as what is served from now on.
-    pub fn accept(&mut self, candidate: Candidate) -> Encoded {
+    pub fn accept(&mut self, candidate: Candidate) -> Gateways {
         self.last = Some(candidate.inputs);
         self.wanted = Some(candidate.wanted);
-        candidate.snapshot
+        self.accepted = candidate.gateways.clone();
+        candidate.gateways
     }
 
     /// The file that is served, if any is.
@@ -125,11 +130,28 @@ impl Loader {
             }
             file.insert(object);
         }
-        file.gateway.has_ledger = self.has_ledger;
-        file.gateway.has_records = self.has_records;
+        if file.gateways.is_empty() {
+            file.gateway.get_or_insert_default();
+        }
+        for gateway in file.gateway.iter_mut().chain(&mut file.gateways) {
+            (gateway.has_ledger, gateway.has_records) = (self.has_ledger, self.has_records);
+        }
         let model = checked(&self.config, file, inputs.secrets.clone())?;
-        let snapshot = Encoded::new(&compile(&model, &inputs.modules)?)?;
-        Ok(Candidate { inputs, snapshot, wanted: Wanted::of(&model) })
+        let gateways = self.compile(&model, &inputs.modules)?;
+        Ok(Candidate { inputs, gateways, wanted: Wanted::of(&model) })
+    }
+
+    /// A snapshot for each gateway. What does not change is shared with the gateways before it and with what is served.
+    fn compile(&self, model: &Model, modules: &Modules) -> Result<Gateways, LoadError> {
+        let mut known: Vec<Arc<Encoded>> = self.accepted.snapshots().values().cloned().collect();
+        let mut snapshots = BTreeMap::new();
+        for gateway in model.of_gateways() {
+            let snapshot = Arc::new(Encoded::reusing(&compile(&gateway, modules)?, &known)?);
+            known.push(Arc::clone(&snapshot));
+            snapshots.insert(gateway.parts().gateway.name.clone(), snapshot);
+        }
+        let selection = if model.has_gateways() { Selection::ByCluster } else { Selection::Everyone };
+        Ok(Gateways::new(selection, snapshots))
     }
 
     /// The services that the last good configuration wants to be found.

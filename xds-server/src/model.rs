@@ -4,6 +4,7 @@
 
 mod domain;
 mod duration;
+mod gateway;
 mod label;
 mod mcp;
 mod profile;
@@ -55,8 +56,10 @@ pub struct Model {
 /// The objects of a model, before they are checked against each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parts {
-    /// The gateway itself.
+    /// The gateway itself, which every node serves if there are no others.
     pub gateway: Gateway,
+    /// Gateways that nodes are told apart by.
+    pub gateways: Vec<Gateway>,
     /// What providers are called with, by name.
     pub secrets: BTreeMap<Name, Secret>,
     /// Where services are looked up.
@@ -102,6 +105,10 @@ pub struct Gateway {
     pub default_model: Option<ModelName>,
     /// Whether usage records are sent.
     pub has_records: bool,
+    /// The tenants that it serves. Empty: all.
+    pub domains: Vec<Name>,
+    /// The models that it serves. Empty: all of its tenants'.
+    pub models: Vec<ModelPattern>,
 }
 
 /// Who may call.
@@ -214,6 +221,7 @@ impl Model {
     pub fn new(mut parts: Parts) -> Result<Self, ModelError> {
         parts.check_names()?;
         parts.resolve_profiles()?;
+        parts.check_gateways()?;
         parts.check_domains()?;
         parts.check_keys()?;
         parts.check_registries()?;
@@ -224,7 +232,6 @@ impl Model {
             parts.check_model(model)?;
         }
         parts.check_aliases()?;
-        parts.check_default()?;
         parts.check_quotas()?;
         parts.check_routes()?;
         Ok(Self { parts })
@@ -397,17 +404,6 @@ impl Parts {
         Ok(())
     }
 
-    /// The default of all domains is a model that not only one of them has.
-    fn check_default(&self) -> Result<(), ModelError> {
-        let Some(name) = &self.gateway.default_model else { return Ok(()) };
-        let shared = self.models.iter().filter(|model| model.domain.is_none());
-        if shared.clone().any(|model| model.is_named(name.as_str())) {
-            return Ok(());
-        }
-        let names = shared.map(|model| model.name.as_str());
-        known("model", name.as_str(), names, || "gateway.default_model".into())
-    }
-
     fn provider(&self, name: &Name) -> Option<&Provider> {
         self.providers.iter().find(|provider| provider.name == *name)
     }
@@ -461,6 +457,9 @@ pub enum Problem {
     /// Two domains have one host, or one has it twice.
     #[error("the domain \"{0}\" has this host already")]
     SharedHost(Name),
+    /// One gateway beside several.
+    #[error("a file has either gateway or gateways")]
+    GatewayBesideGateways,
     /// A certificate that is none.
     #[error("the secret is no certificate in PEM")]
     NotCertificate,

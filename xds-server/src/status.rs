@@ -14,7 +14,7 @@ use weir_schema::Name;
 
 use crate::{
     discovery::directory::Source,
-    encode::Encoded,
+    gateways::Gateways,
     history::{Entry, History, Origin},
     snapshot::Version,
     xds::nodes::{Node, Nodes},
@@ -23,7 +23,7 @@ use crate::{
 /// The snapshot that is served, and how it came about.
 #[derive(Debug)]
 pub struct Status {
-    snapshots: watch::Sender<Arc<Encoded>>,
+    snapshots: watch::Sender<Arc<Gateways>>,
     past: Mutex<Past>,
     sources: Mutex<BTreeMap<Name, Source>>,
     store: Mutex<Option<StoreState>>,
@@ -36,7 +36,7 @@ struct Past {
     config: Config,
     history: History,
     /// What is served, without the endpoints that registries know.
-    snapshot: Arc<Encoded>,
+    snapshot: Arc<Gateways>,
     /// The endpoint resources of services, by name.
     endpoints: BTreeMap<String, Value>,
 }
@@ -94,6 +94,8 @@ pub struct Report {
     pub config: Config,
     /// The version that is served; none before the first.
     pub version: Option<Version>,
+    /// The version that each gateway's nodes are to have.
+    pub gateways: BTreeMap<Name, Option<Version>>,
     /// How the store is; absent where there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub store: Option<StoreState>,
@@ -111,15 +113,15 @@ impl Status {
     }
 
     /// Follows what is served.
-    pub fn subscribe(&self) -> watch::Receiver<Arc<Encoded>> {
+    pub fn subscribe(&self) -> watch::Receiver<Arc<Gateways>> {
         self.snapshots.subscribe()
     }
 
     /// Serves a snapshot from now on. False if it is the one that is served already.
-    pub fn publish(&self, snapshot: Encoded) -> bool {
+    pub fn publish(&self, snapshot: impl Into<Gateways>) -> bool {
         let mut past = self.past();
         past.config = Config::Running { since: Timestamp::now() };
-        self.serve(&mut past, Arc::new(snapshot), Origin::File)
+        self.serve(&mut past, Arc::new(snapshot.into()), Origin::File)
     }
 
     /// Serves an earlier snapshot until the configuration changes.
@@ -138,12 +140,12 @@ impl Status {
     }
 
     /// Serves what the API has changed. A file that was refused stays refused.
-    pub fn publish_change(&self, snapshot: Encoded) -> bool {
+    pub fn publish_change(&self, snapshot: impl Into<Gateways>) -> bool {
         let mut past = self.past();
         if matches!(past.config, Config::Restored { .. }) {
             past.config = Config::Running { since: Timestamp::now() };
         }
-        self.serve(&mut past, Arc::new(snapshot), Origin::Api)
+        self.serve(&mut past, Arc::new(snapshot.into()), Origin::Api)
     }
 
     /// Remembers why a configuration is not served. False if that is known already.
@@ -180,13 +182,24 @@ impl Status {
 
     /// How everything is.
     pub fn report(&self) -> Report {
-        let version = self.snapshots.borrow().version().cloned();
+        let served = Arc::clone(&self.snapshots.borrow());
+        let version = served.version().cloned();
+        let gateways =
+            served.snapshots().iter().map(|(name, snapshot)| (name.clone(), snapshot.version().cloned()));
+        let gateways = gateways.collect();
         let discovery = self.sources.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let store = self.store.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Report { config: self.past().config.clone(), version, store, discovery, nodes: self.nodes.list() }
+        Report {
+            config: self.past().config.clone(),
+            version,
+            gateways,
+            store,
+            discovery,
+            nodes: self.nodes.list(),
+        }
     }
 
-    fn serve(&self, past: &mut Past, snapshot: Arc<Encoded>, origin: Origin) -> bool {
+    fn serve(&self, past: &mut Past, snapshot: Arc<Gateways>, origin: Origin) -> bool {
         if past.snapshot.version() != snapshot.version() {
             past.history.record(Arc::clone(&snapshot), origin);
             past.snapshot = snapshot;

@@ -30,11 +30,13 @@ pub trait Store: fmt::Debug + Send {
     fn commit(&mut self, after: Revision, changes: &[Change], now: Timestamp) -> Result<(), StoreError>;
 
     /// Lets no other process commit until this one has committed or calls [`Store::release`]: for who was too slow
-    /// before. It may be lost with the connection.
-    fn reserve(&mut self) -> Result<(), StoreError>;
+    /// before. It may be lost with the connection. Where there is no other process, there is nothing to do.
+    fn reserve(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
 
     /// Ends a reservation.
-    fn release(&mut self);
+    fn release(&mut self) {}
 
     /// Rings the bell from now on when another process has changed the store, and when it may have.
     fn follow(&mut self, bell: Arc<Notify>);

@@ -9,6 +9,7 @@ use std::{
     collections::BTreeMap,
     env, fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use serde_json::Value;
@@ -76,10 +77,16 @@ fn difference(before: &Snapshot, after: &Snapshot) -> Vec<String> {
 fn every_file_becomes_the_resources_beside_it() {
     for case in entries("golden") {
         let text = fs::read_to_string(case.join("weir.yaml")).unwrap();
-        let snapshot = snapshot(&text, REDACTED);
-        compare(&case.join("snapshot.json"), &format!("{:#}\n", snapshot.to_json()));
-        Encoded::new(&snapshot).unwrap();
-        encode::check("envoy.config.bootstrap.v3.Bootstrap", &bootstrap::complete(&snapshot)).unwrap();
+        let model = model(&text, REDACTED);
+        for gateway in model.of_gateways() {
+            let name = &gateway.parts().gateway.name;
+            let file =
+                if model.has_gateways() { format!("snapshot.{name}.json") } else { "snapshot.json".into() };
+            let snapshot = compile(&gateway, &Modules::placeholders()).unwrap();
+            compare(&case.join(file), &format!("{:#}\n", snapshot.to_json()));
+            Encoded::new(&snapshot).unwrap();
+            encode::check("envoy.config.bootstrap.v3.Bootstrap", &bootstrap::complete(&snapshot)).unwrap();
+        }
     }
 }
 
@@ -176,6 +183,42 @@ fn a_change_of_a_domain_touches_the_filters_alone() {
         after("{name: ledger, domain: finance}", "{name: ledger, domain: video}"),
         ["extensions/weir.auth"]
     );
+}
+
+#[test]
+fn a_gateway_has_its_tenants_models_and_credentials_and_no_others() {
+    let text = fs::read_to_string(folder("golden/gateways/weir.yaml")).unwrap();
+    let model = model(&text, REDACTED);
+    let names = |kind| {
+        let of = |gateway: &Model| {
+            let snapshot = compile(gateway, &Modules::placeholders()).unwrap();
+            snapshot.of(kind).map(|(name, _)| name.to_owned()).collect::<Vec<_>>()
+        };
+        model.of_gateways().iter().map(|gateway| of(gateway)).collect::<Vec<_>>()
+    };
+    assert_eq!(names(Kind::Secrets), [vec!["certificate+key", "idc", "openai"], vec!["idc"], vec!["idc"]]);
+    let [edge, inner, batch] = &model.of_gateways()[..] else { panic!("three gateways") };
+    let keys =
+        |gateway: &Model| gateway.parts().keys.iter().map(|key| key.id.to_string()).collect::<Vec<_>>();
+    assert_eq!((keys(edge), keys(inner)), (vec!["comments-1".into()], vec!["ledger-1".into()]));
+    let models =
+        |gateway: &Model| gateway.parts().models.iter().map(|model| model.label()).collect::<Vec<_>>();
+    assert_eq!(models(edge), ["gpt-4o-mini@video", "bge-m3"]);
+    assert_eq!(models(batch), ["bge-m3"]);
+}
+
+#[test]
+fn what_gateways_have_in_common_is_there_once() {
+    let text = fs::read_to_string(folder("golden/gateways/weir.yaml")).unwrap();
+    let model = model(&text, REDACTED);
+    let [edge, inner, _] = &model.of_gateways()[..] else { panic!("three gateways") };
+    let snapshot = |gateway| compile(gateway, &Modules::placeholders()).unwrap();
+    let edge = Arc::new(Encoded::new(&snapshot(edge)).unwrap());
+    let inner = Encoded::reusing(&snapshot(inner), std::slice::from_ref(&edge)).unwrap();
+    let at = |of: &Encoded, kind, name| of.get(kind, name).unwrap().message.as_ptr();
+    assert_eq!(at(&edge, Kind::Clusters, "idc"), at(&inner, Kind::Clusters, "idc"));
+    assert_ne!(at(&edge, Kind::Listeners, "weir"), at(&inner, Kind::Listeners, "weir"));
+    assert_eq!(inner.version(), Encoded::new(&snapshot(&model.of_gateways()[1])).unwrap().version());
 }
 
 #[test]

@@ -10,13 +10,13 @@ from .process import Process, connects, envoy_binary
 class Envoy:
     """Envoy on a bootstrap file whose admin port and listener port are known; with `wait`, once it serves."""
 
-    def __init__(self, bootstrap, logs, admin_port, port, wait=True):
+    def __init__(self, bootstrap, logs, admin_port, port, wait=True, cluster="e2e"):
         self.port = port
         self.log = logs / "envoy.log"
         command = [envoy_binary(), "-c", bootstrap, "--use-dynamic-base-id", "--concurrency", "2"]
         command += ["--log-path", self.log, "--log-level", "info", "--disable-hot-restart"]
         command += ["--file-flush-interval-msec", "50"]
-        command += ["--service-node", logs.name, "--service-cluster", "e2e"]
+        command += ["--service-node", logs.name, "--service-cluster", cluster]
         self.process = Process("envoy", command, logs)
         self._admin = httpx.Client(base_url=f"http://127.0.0.1:{admin_port}", timeout=10)
         if wait:

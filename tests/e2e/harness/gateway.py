@@ -35,7 +35,7 @@ def model(name, provider, upstream=None):
 
 
 class Gateway:
-    """`config` is the content of weir.yaml without `gateway.listen` and `gateway.access_log`; the text `more` takes the
+    """`config` is the content of weir.yaml without `listen` and `access_log` of the gateway; the text `more` takes the
     place of a part of it that is too long to be written again and again.
 
     With `store`, the control plane has a database and an API: True is a file of its own, a text the URL of one.
@@ -48,12 +48,14 @@ class Gateway:
         (logs / "config").mkdir()
         self.file, self.access_log_file = logs / "config/weir.yaml", logs / "access.log"
         self.config = copy.deepcopy(config)
-        self.config.setdefault("gateway", {})
+        # Of several gateways the Envoy serves the first.
+        own = self.config["gateways"][0] if "gateways" in self.config else self.config.setdefault("gateway", {})
+        self.cluster = own.get("name", "e2e")
         if more:
             self.config.pop(more.partition(":")[0])
         self.modules = modules or modules_dir()
-        self.config["gateway"]["listen"] = {"address": "127.0.0.1", "port": self.port}
-        self.config["gateway"]["access_log"] = {"file": str(self.access_log_file)}
+        own["listen"] = {"address": "127.0.0.1", "port": self.port}
+        own["access_log"] = {"file": str(self.access_log_file)}
         self._write(self.text() + more)
         self.store = logs / "weir.db" if store is True else store or None
         self._http = httpx.Client(base_url=f"http://127.0.0.1:{self._control}", timeout=10)
@@ -61,9 +63,7 @@ class Gateway:
         self._weir = self._envoy = None
         try:
             self.restart_control_plane()
-            self.bootstrap = self.logs / "envoy.yaml"
-            xds = f"127.0.0.1:{self._xds}"
-            self.bootstrap.write_text(weir("bootstrap", "--xds", xds, "--admin-port", self._admin).stdout)
+            self.bootstrap = self._bootstrap("envoy.yaml", self._admin)
             self.start_envoy()
             self.wait_until_ready()
         except Exception:
@@ -87,7 +87,18 @@ class Gateway:
         """Starts Envoy, again if it runs already, and waits for nothing."""
         if self._envoy:
             self._envoy.stop()
-        self._envoy = Envoy(self.bootstrap, self.logs, self._admin, self.port, wait=False)
+        self._envoy = Envoy(self.bootstrap, self.logs, self._admin, self.port, wait=False, cluster=self.cluster)
+
+    def beside(self, cluster, port):
+        """Another Envoy on this control plane, which the caller stops; waits for nothing."""
+        admin, logs = free_port(), self.logs.with_name(f"{self.logs.name}-{cluster}")
+        bootstrap = self._bootstrap(f"{cluster}.yaml", admin)
+        return Envoy(bootstrap, logs, admin, port, wait=False, cluster=cluster)
+
+    def _bootstrap(self, name, admin):
+        file, xds = self.logs / name, f"127.0.0.1:{self._xds}"
+        file.write_text(weir("bootstrap", "--xds", xds, "--admin-port", admin).stdout)
+        return file
 
     def wait_until_ready(self):
         """Waits until Envoy serves."""
@@ -186,7 +197,7 @@ class Gateway:
             nodes = connected(status)
             # One that has just come back has everything it asked for before it has asked for everything.
             complete = all(ASKED_BY_ALL <= node["types"].keys() for node in nodes)
-            current = all(node["version"] == status["version"] for node in nodes)
+            current = all(node["version"] == status["gateways"][node["gateway"]] for node in nodes)
             return nodes and complete and current and not refused(nodes)
 
         until(in_sync, "Envoy acknowledges the configuration")

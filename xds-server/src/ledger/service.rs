@@ -15,31 +15,31 @@ use tracing::{debug, error};
 use weir_schema::ledger::Report;
 
 use super::{PATH, answer, book::Book, renew};
-use crate::encode::Encoded;
+use crate::gateways::Gateways;
 
 /// The ledger as Envoys ask it.
 #[derive(Clone, Debug)]
 struct Service {
     book: Book,
-    snapshots: watch::Receiver<Arc<Encoded>>,
+    served: watch::Receiver<Arc<Gateways>>,
 }
 
 /// `POST /v1/ledger`: a report, answered by what is granted. It is served where Envoys connect.
-pub fn router(book: Book, snapshots: watch::Receiver<Arc<Encoded>>) -> Router {
+pub fn router(book: Book, served: watch::Receiver<Arc<Gateways>>) -> Router {
     Router::new()
         .route(PATH, post(report))
         .layer(DefaultBodyLimit::max(LARGEST_REPORT))
-        .with_state(Service { book, snapshots })
+        .with_state(Service { book, served })
 }
 
 async fn report(State(service): State<Service>, Json(report): Json<Report>) -> Response {
-    let snapshot = Arc::clone(&service.snapshots.borrow());
-    if snapshot.version().is_none() {
+    let served = Arc::clone(&service.served.borrow());
+    if served.version().is_none() {
         // No limit is known yet.
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     }
     debug!(node = report.node, sequence = report.sequence, counters = report.counters.len(), "report");
-    let (quotas, sequence) = (Arc::clone(snapshot.quotas()), report.sequence);
+    let (quotas, sequence) = (Arc::clone(served.quotas()), report.sequence);
     let names = report.counters.iter().map(|counted| counted.counter.clone()).collect();
     let now = seconds();
     let renewed = service

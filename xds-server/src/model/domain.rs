@@ -106,7 +106,7 @@ impl Parts {
     fn check_tls(&self, domain: &Domain) -> Result<(), ModelError> {
         let at = |field: &str| format!("domains.{}.tls{field}", domain.name);
         let Some(tls) = &domain.tls else {
-            return match self.domains.iter().find(|other| other.tls.is_some()) {
+            return match self.domains.iter().find(|other| other.tls.is_some() && self.meet(domain, other)) {
                 Some(other) => {
                     Err(ModelError { at: at(""), problem: Problem::PlainBesideTls(other.name.clone()) })
                 }
@@ -196,7 +196,7 @@ impl PublicModel {
 }
 
 /// The patterns that name one model.
-fn plain(patterns: &[ModelPattern]) -> impl Iterator<Item = (usize, &str)> {
+pub(super) fn plain(patterns: &[ModelPattern]) -> impl Iterator<Item = (usize, &str)> {
     let names = patterns.iter().map(ModelPattern::as_str).enumerate();
     names.filter(|(_, name)| !name.contains('*'))
 }

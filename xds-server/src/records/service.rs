@@ -21,7 +21,7 @@ use super::{
     generated::access_log_service_server::{AccessLogService, AccessLogServiceServer},
     record::Record,
 };
-use crate::{encode::Encoded, xds::messages::Node};
+use crate::{gateways::Gateways, xds::messages::Node};
 
 /// Some entries of an access log.
 #[derive(Clone, PartialEq, Message)]
@@ -74,22 +74,19 @@ pub struct StreamAccessLogsResponse {}
 #[derive(Debug)]
 pub struct AccessLogs {
     records: Records,
-    snapshots: watch::Receiver<Arc<Encoded>>,
+    served: watch::Receiver<Arc<Gateways>>,
     lost: AtomicU64,
 }
 
 impl AccessLogs {
     /// The service, ready to be added to a server.
-    pub fn service(
-        records: Records,
-        snapshots: watch::Receiver<Arc<Encoded>>,
-    ) -> AccessLogServiceServer<Self> {
-        let logs = Self { records, snapshots, lost: AtomicU64::new(0) };
+    pub fn service(records: Records, served: watch::Receiver<Arc<Gateways>>) -> AccessLogServiceServer<Self> {
+        let logs = Self { records, served, lost: AtomicU64::new(0) };
         AccessLogServiceServer::new(logs).max_decoding_message_size(LARGEST_MESSAGE)
     }
 
     fn take(&self, gateway: &str, entries: HttpAccessLogEntries) {
-        let quotas = Arc::clone(self.snapshots.borrow().quotas());
+        let quotas = Arc::clone(self.served.borrow().quotas());
         let tags = entries.log_entry.into_iter().filter_map(|entry| entry.common_properties);
         for tags in tags.map(|common| common.custom_tags) {
             let route =

@@ -114,12 +114,6 @@ impl Store for Shared {
         Ok(())
     }
 
-    fn reserve(&mut self) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    fn release(&mut self) {}
-
     fn follow(&mut self, _: Arc<Notify>) {}
 }
 

@@ -85,12 +85,6 @@ impl Store for Sqlite {
     }
 
     /// No other process can have the database.
-    fn reserve(&mut self) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    fn release(&mut self) {}
-
     fn follow(&mut self, _: Arc<Notify>) {}
 }
 

@@ -7,6 +7,7 @@ use std::{
 
 use jiff::Timestamp;
 use serde::Serialize;
+use weir_schema::Name;
 
 use super::{
     messages,
@@ -35,6 +36,12 @@ pub struct Node {
     /// Since when it is away.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disconnected_since: Option<Timestamp>,
+    /// The gateway that it serves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<Name>,
+    /// Why it gets nothing, if it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
     /// The last snapshot of which it acknowledged all that it asked for.
     pub version: Option<Version>,
     /// How far it is with each kind of resources.
@@ -67,16 +74,40 @@ impl Nodes {
     /// A node has opened a stream. What was known of a lost one of the same name is forgotten.
     pub fn connect(&self, stream: u64, node: &messages::Node) {
         let mut nodes = self.lock();
-        nodes.retain(|_, known| known.id != node.id || known.disconnected_since.is_none());
+        let id = shorten(&node.id);
+        let is_lost = |known: &Node| known.id == id && known.disconnected_since.is_some();
+        // It comes again and again if it was refused; that is said once.
+        let refused = nodes.values().filter(|known| is_lost(known)).find_map(|known| known.refused.clone());
+        nodes.retain(|_, known| !is_lost(known));
         let node = Node {
-            id: shorten(&node.id),
+            id,
             cluster: shorten(&node.cluster),
             connected_since: Timestamp::now(),
             disconnected_since: None,
+            gateway: None,
+            refused,
             version: None,
             types: BTreeMap::new(),
         };
         nodes.insert(stream, node);
+    }
+
+    /// A node gets what this gateway serves. True if it did not before.
+    pub fn serve(&self, stream: u64, gateway: Option<&Name>) -> bool {
+        let mut nodes = self.lock();
+        let Some(node) = nodes.get_mut(&stream) else { return false };
+        let is_new = node.gateway.as_ref() != gateway || node.refused.is_some();
+        (node.gateway, node.refused) = (gateway.cloned(), None);
+        is_new
+    }
+
+    /// A node gets nothing. True if that is new.
+    pub fn refuse(&self, stream: u64, reason: &str) -> bool {
+        let mut nodes = self.lock();
+        let Some(node) = nodes.get_mut(&stream) else { return false };
+        let is_new = node.refused.as_deref() != Some(reason);
+        (node.gateway, node.refused) = (None, Some(reason.to_owned()));
+        is_new
     }
 
     /// A node's session has moved on. Returns what it refuses now and did not before.
@@ -96,11 +127,13 @@ impl Nodes {
         refused
     }
 
-    /// A node's stream has ended.
-    pub fn disconnect(&self, stream: u64) {
+    /// A node's stream has ended. True if it was served.
+    pub fn disconnect(&self, stream: u64) -> bool {
         let mut nodes = self.lock();
+        let mut was_served = false;
         if let Some(node) = nodes.get_mut(&stream) {
             node.disconnected_since = Some(Timestamp::now());
+            was_served = node.refused.is_none();
         }
         let mut gone: Vec<u64> =
             nodes.iter().filter(|(_, node)| node.disconnected_since.is_some()).map(|(id, _)| *id).collect();
@@ -108,6 +141,7 @@ impl Nodes {
         for stream in gone {
             nodes.remove(&stream);
         }
+        was_served
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Node>> {
@@ -152,6 +186,23 @@ mod tests {
         nodes.connect(2, &node("a"));
         let [only] = &nodes.list()[..] else { panic!("one node") };
         assert_eq!((only.id.as_str(), only.disconnected_since), ("a", None));
+    }
+
+    #[test]
+    fn a_refusal_is_said_once_however_often_the_node_comes() {
+        let (nodes, edge) = (Nodes::default(), Name::try_from("edge".to_owned()).unwrap());
+        nodes.connect(1, &node("a"));
+        assert!(nodes.refuse(1, "no gateway"));
+        nodes.disconnect(1);
+        nodes.connect(2, &node("a"));
+        assert!(!nodes.refuse(2, "no gateway"));
+        let [only] = &nodes.list()[..] else { panic!("one node") };
+        assert_eq!((only.refused.as_deref(), &only.gateway), (Some("no gateway"), &None));
+        nodes.disconnect(2);
+        nodes.connect(3, &node("a"));
+        assert!(nodes.serve(3, Some(&edge)) && !nodes.serve(3, Some(&edge)));
+        let [only] = &nodes.list()[..] else { panic!("one node") };
+        assert_eq!((only.refused.as_deref(), &only.gateway), (None, &Some(edge)));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The gRPC service around the sessions.
+//! The gRPC service around the sessions: it finds the gateway of each node.
 
 use std::sync::{
     Arc,
@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{debug, info, warn};
+use weir_schema::Name;
 
 use super::{
     generated::aggregated_discovery_service_server::{
@@ -18,12 +19,12 @@ use super::{
     nodes::{Nodes, TypeStatus},
     session::Session,
 };
-use crate::encode::Encoded;
+use crate::gateways::{Gateways, UnknownGateway};
 
-/// Serves the newest snapshot to every node that asks.
+/// Serves to every node that asks the newest snapshot of its gateway.
 #[derive(Debug)]
 pub struct Discovery {
-    snapshots: watch::Receiver<Arc<Encoded>>,
+    served: watch::Receiver<Arc<Gateways>>,
     nodes: Arc<Nodes>,
     streams: AtomicU64,
 }
@@ -31,10 +32,10 @@ pub struct Discovery {
 impl Discovery {
     /// The service, ready to be added to a server.
     pub fn service(
-        snapshots: watch::Receiver<Arc<Encoded>>,
+        served: watch::Receiver<Arc<Gateways>>,
         nodes: Arc<Nodes>,
     ) -> AggregatedDiscoveryServiceServer<Self> {
-        let discovery = Self { snapshots, nodes, streams: AtomicU64::new(0) };
+        let discovery = Self { served, nodes, streams: AtomicU64::new(0) };
         AggregatedDiscoveryServiceServer::new(discovery).max_decoding_message_size(REQUEST_BYTES)
     }
 }
@@ -57,7 +58,7 @@ impl AggregatedDiscoveryService for Discovery {
             number: self.streams.fetch_add(1, Ordering::Relaxed),
             node,
             session: Session::default(),
-            snapshots: self.snapshots.clone(),
+            served: self.served.clone(),
             nodes: Arc::clone(&self.nodes),
             responses,
         };
@@ -71,14 +72,13 @@ struct Stream {
     number: u64,
     node: Node,
     session: Session,
-    snapshots: watch::Receiver<Arc<Encoded>>,
+    served: watch::Receiver<Arc<Gateways>>,
     nodes: Arc<Nodes>,
     responses: mpsc::Sender<Result<DeltaDiscoveryResponse, Status>>,
 }
 
 impl Stream {
     async fn run(mut self, first: DeltaDiscoveryRequest, mut requests: Streaming<DeltaDiscoveryRequest>) {
-        info!(node = self.node.id, "connected");
         self.nodes.connect(self.number, &self.node);
         let mut event = Some(Event::Request(Box::new(first)));
         while let Some(next) = event {
@@ -87,16 +87,25 @@ impl Stream {
             }
             event = tokio::select! {
                 request = requests.message() => request.ok().flatten().map(|request| Event::Request(Box::new(request))),
-                changed = self.snapshots.changed() => changed.ok().map(|()| Event::Snapshot),
+                changed = self.served.changed() => changed.ok().map(|()| Event::Snapshot),
             };
         }
-        self.nodes.disconnect(self.number);
-        info!(node = self.node.id, "disconnected");
+        if self.nodes.disconnect(self.number) {
+            info!(node = self.node.id, "disconnected");
+        }
     }
 
     /// Sends what the event brings about. False if the node is gone.
     async fn react(&mut self, event: Event) -> bool {
-        let snapshot = Arc::clone(&self.snapshots.borrow_and_update());
+        let served = Arc::clone(&self.served.borrow_and_update());
+        let (gateway, snapshot) = match served.of_cluster(&self.node.cluster) {
+            Ok(found) => found,
+            Err(unknown) => return self.refuse(unknown).await,
+        };
+        if self.nodes.serve(self.number, gateway) {
+            let gateway = gateway.map(Name::as_str);
+            info!(node = self.node.id, cluster = self.node.cluster, gateway, "connected");
+        }
         let responses = match &event {
             Event::Request(request) => {
                 let DeltaDiscoveryRequest { type_url, response_nonce: nonce, .. } = &**request;
@@ -120,6 +129,18 @@ impl Stream {
             }
         }
         true
+    }
+}
+
+impl Stream {
+    /// Ends the stream of a node that belongs to no gateway: it keeps what it has, and comes again.
+    async fn refuse(&self, unknown: UnknownGateway) -> bool {
+        let reason = unknown.to_string();
+        if self.nodes.refuse(self.number, &reason) {
+            warn!(node = self.node.id, reason, "the node gets nothing");
+        }
+        drop(self.responses.send(Err(Status::not_found(reason))).await);
+        false
     }
 }
 
