@@ -12,7 +12,7 @@ mod tests;
 mod tokens;
 mod usage;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Json, Router,
@@ -29,6 +29,7 @@ use tracing::warn;
 
 use crate::{
     ledger::book::Book,
+    listen::Peer,
     records::database::Records,
     registry::Registry,
     schema,
@@ -36,7 +37,7 @@ use crate::{
 };
 
 use error::ApiError;
-use request::Restorer;
+use request::{Restorer, Visitor};
 
 /// What the HTTP side is over.
 #[derive(Debug)]
@@ -93,7 +94,7 @@ async fn ready(State(admin): State<Arc<Admin>>) -> (StatusCode, &'static str) {
     }
 }
 
-async fn report(State(admin): State<Arc<Admin>>) -> Json<Report> {
+async fn report(_: Visitor, State(admin): State<Arc<Admin>>) -> Json<Report> {
     Json(admin.status.report())
 }
 
@@ -112,13 +113,13 @@ async fn document() -> Json<Value> {
     Json(openapi::document())
 }
 
-async fn snapshots(State(admin): State<Arc<Admin>>) -> Json<Value> {
+async fn snapshots(_: Visitor, State(admin): State<Arc<Admin>>) -> Json<Value> {
     Json(json!({"snapshots": admin.status.history()}))
 }
 
 async fn restore(
     State(admin): State<Arc<Admin>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
     headers: HeaderMap,
     _: Restorer,
     Path(version): Path<String>,

@@ -25,7 +25,7 @@ use crate::{
     modules::Modules,
     schema, serve,
     store::location::Location,
-    telemetry,
+    telemetry, tls,
 };
 
 /// The control plane of Weir: reads one file and serves it to Envoy.
@@ -98,9 +98,24 @@ struct Serve {
     /// Where Envoys connect; whoever can reach it can read the providers' keys
     #[arg(long, value_name = "ADDRESS", env = "WEIR_XDS", default_value = "127.0.0.1:18000")]
     xds: SocketAddr,
+    /// The certificate and chain that Envoys are shown, in PEM; it is read anew when it changes
+    #[arg(long, value_name = "FILE", env = "WEIR_XDS_CERT", requires = "xds_key")]
+    xds_cert: Option<PathBuf>,
+    /// The certificate's private key
+    #[arg(long, value_name = "FILE", env = "WEIR_XDS_KEY", requires = "xds_cert")]
+    xds_key: Option<PathBuf>,
+    /// The authorities of the certificates that Envoys must have
+    #[arg(long, value_name = "FILE", env = "WEIR_XDS_CLIENT_CA", requires = "xds_cert")]
+    xds_client_ca: Option<PathBuf>,
     /// Where /healthz, /readyz, /v1/status and the API are served
     #[arg(long, value_name = "ADDRESS", env = "WEIR_ADMIN", default_value = "127.0.0.1:18001")]
     admin: SocketAddr,
+    /// The API's certificate and chain, in PEM; it is read anew when it changes
+    #[arg(long, value_name = "FILE", env = "WEIR_ADMIN_CERT", requires = "admin_key")]
+    admin_cert: Option<PathBuf>,
+    /// The certificate's private key
+    #[arg(long, value_name = "FILE", env = "WEIR_ADMIN_KEY", requires = "admin_cert")]
+    admin_key: Option<PathBuf>,
     /// Where what the API makes is kept: a file, or postgres://USER:PASSWORD@HOST/DATABASE, which is better given in the
     /// environment; without it the configuration file is all there is
     #[arg(long, value_name = "PATH|URL", env = "WEIR_STORE", hide_env_values = true)]
@@ -145,6 +160,15 @@ struct Bootstrap {
     /// Where Envoy finds the control plane
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:18000")]
     xds: String,
+    /// The authorities of the control plane's certificate, as a file that Envoy reads; without it there is no TLS
+    #[arg(long, value_name = "FILE")]
+    xds_ca: Option<PathBuf>,
+    /// Envoy's own certificate and chain, which the control plane may ask for
+    #[arg(long, value_name = "FILE", requires_all = ["xds_ca", "xds_key"])]
+    xds_cert: Option<PathBuf>,
+    /// The private key of Envoy's certificate
+    #[arg(long, value_name = "FILE", requires = "xds_cert")]
+    xds_key: Option<PathBuf>,
     /// The port of Envoy's own admin interface, on 127.0.0.1
     #[arg(long, value_name = "PORT", default_value_t = 9901)]
     admin_port: u16,
@@ -191,9 +215,10 @@ impl Cli {
             Command::Completions { shell } => {
                 clap_complete::generate(shell, &mut Self::command(), "weir", out);
             }
-            Command::Bootstrap(Bootstrap { xds, admin_port }) => {
+            Command::Bootstrap(Bootstrap { xds, xds_ca, xds_cert, xds_key, admin_port }) => {
                 let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, admin_port));
-                write!(out, "{}", bootstrap::dynamic(&xds, admin)?)?;
+                let tls = xds_ca.map(|ca| bootstrap::Tls { ca, identity: xds_cert.zip(xds_key) });
+                write!(out, "{}", bootstrap::dynamic(&xds, tls.as_ref(), admin)?)?;
             }
         }
         Ok(ExitCode::SUCCESS)
@@ -204,13 +229,20 @@ impl Serve {
     fn run(self) -> Result<(), Failure> {
         telemetry::start(self.log_format, &self.log)?;
         let Self { config, modules, xds, admin, store, admin_token_file: token_file, ledger, .. } = self;
+        let files = |certificate: Option<PathBuf>, key: Option<PathBuf>, client_ca| {
+            certificate.zip(key).map(|(certificate, key)| tls::Files { certificate, key, client_ca })
+        };
+        let xds_tls = files(self.xds_cert, self.xds_key, self.xds_client_ca);
+        let admin_tls = files(self.admin_cert, self.admin_key, None);
         let store = store.as_deref().map(Location::parse).transpose()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         Ok(runtime.block_on(serve::serve(serve::Options {
             config,
             modules,
             xds,
+            xds_tls,
             admin,
+            admin_tls,
             store,
             token_file,
             ledger,

@@ -16,7 +16,6 @@ use tokio::{
     task::block_in_place,
     time,
 };
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{service::Routes, transport::Server};
 use tracing::{info, warn};
 
@@ -28,6 +27,7 @@ use crate::{
         self,
         book::{Book, BookError, Place},
     },
+    listen::{Accepted, Peer},
     load::Loader,
     lookup,
     records::{
@@ -37,6 +37,7 @@ use crate::{
     registry::Registry,
     status::Status,
     store::{Store, StoreError, location::Location},
+    tls::{self, Tls, TlsError},
     token::{self, TokenError},
     watch::FileWatch,
     xds::{self, nodes::Nodes},
@@ -51,8 +52,12 @@ pub struct Options {
     pub modules: PathBuf,
     /// Where Envoys connect.
     pub xds: SocketAddr,
+    /// TLS of what Envoys connect to.
+    pub xds_tls: Option<tls::Files>,
     /// Where health, status and the API are served.
     pub admin: SocketAddr,
+    /// TLS of the API.
+    pub admin_tls: Option<tls::Files>,
     /// Where what the API makes is kept. None: the file is all there is.
     pub store: Option<Location>,
     /// Where the API's first token is written. None: where the store says.
@@ -63,8 +68,12 @@ pub struct Options {
 
 /// Serves until a signal says to end.
 pub async fn serve(options: Options) -> Result<(), ServeError> {
-    if options.store.is_some() && !options.admin.ip().is_loopback() {
+    if options.store.is_some() && !options.admin.ip().is_loopback() && options.admin_tls.is_none() {
         return Err(ServeError::Exposed(options.admin));
+    }
+    let is_open = options.xds_tls.as_ref().is_none_or(|files| files.client_ca.is_none());
+    if is_open && !options.xds.ip().is_loopback() {
+        warn!(address = %options.xds, "whoever can connect can read the providers' credentials: use --xds-client-ca");
     }
     let nodes = Arc::new(Nodes::default());
     let status = Arc::new(Status::new(Arc::clone(&nodes)));
@@ -93,6 +102,10 @@ pub async fn serve(options: Options) -> Result<(), ServeError> {
     let xds = bind(options.xds)?;
     let admin = bind(options.admin)?;
     info!(xds = %xds.local_addr()?, admin = %admin.local_addr()?, "listening");
+    let follow_tls =
+        |files: Option<tls::Files>, protocol| files.map(|files| Tls::follow(files, protocol)).transpose();
+    let xds = Accepted::at(xds, follow_tls(options.xds_tls, b"h2")?)?;
+    let admin = Accepted::at(admin, follow_tls(options.admin_tls, b"http/1.1")?)?;
 
     let discovery = Routes::new(xds::service::Discovery::service(status.subscribe(), nodes));
     let discovery = match &records {
@@ -107,10 +120,10 @@ pub async fn serve(options: Options) -> Result<(), ServeError> {
     let xds = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
         .add_routes(Routes::from(for_envoys))
-        .serve_with_incoming(TcpListenerStream::new(xds));
+        .serve_with_incoming(xds.into_stream());
     let answers =
         admin::router(Admin { status: Arc::clone(&status), registry: Arc::clone(&registry), book, records });
-    let admin = axum::serve(admin, answers.into_make_service_with_connect_info::<SocketAddr>());
+    let admin = axum::serve(admin, answers.into_make_service_with_connect_info::<Peer>());
     // Tasks of their own: reading a large configuration takes a while, and Envoys are answered meanwhile.
     let reload = Reload { registry: Arc::clone(&registry), directory: Directory::new(folder), status };
     let reload = tokio::spawn(reload.run());
@@ -231,7 +244,9 @@ pub enum ServeError {
     #[error("cannot listen at {0}: {1}")]
     Bind(SocketAddr, io::Error),
     /// The API would be open to a network without TLS.
-    #[error("cannot serve the API at {0}: it has no TLS, so with a store --admin is a loopback address")]
+    #[error(
+        "cannot serve the API at {0}: without --admin-cert and --admin-key, with a store --admin is a loopback address"
+    )]
     Exposed(SocketAddr),
     /// The store cannot be opened.
     #[error("cannot open {0}: {1}")]
@@ -248,6 +263,9 @@ pub enum ServeError {
     /// There is no first token.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// There is no TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The system refused something else.
     #[error(transparent)]
     Io(#[from] io::Error),

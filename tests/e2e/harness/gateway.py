@@ -38,10 +38,11 @@ class Gateway:
     """`config` is the content of weir.yaml without `listen` and `access_log` of the gateway; the text `more` takes the
     place of a part of it that is too long to be written again and again.
 
-    With `store`, the control plane has a database and an API: True is a file of its own, a text the URL of one.
+    With `store`, the control plane has a database and an API: True is a file of its own, a text the URL of one. With
+    `authority`, an object that says which options certificates are, everything of the control plane is over TLS.
     """
 
-    def __init__(self, logs, config, secrets=None, modules=None, more="", store=False):
+    def __init__(self, logs, config, secrets=None, modules=None, more="", store=False, authority=None):
         self.logs = logs
         self.logs.mkdir(parents=True, exist_ok=True)
         self.port, self._xds, self._control, self._admin = (free_port() for _ in range(4))
@@ -58,7 +59,10 @@ class Gateway:
         own["access_log"] = {"file": str(self.access_log_file)}
         self._write(self.text() + more)
         self.store = logs / "weir.db" if store is True else store or None
-        self._http = httpx.Client(base_url=f"http://127.0.0.1:{self._control}", timeout=10)
+        self._authority = authority
+        self._http = httpx.Client(
+            base_url=self.api_url, timeout=10, verify=authority.context() if authority else True
+        )
         self._environment = os.environ | (secrets or {}) | ({"WEIR_STORE": str(self.store)} if self.store else {})
         self._weir = self._envoy = None
         try:
@@ -75,6 +79,7 @@ class Gateway:
         self.stop_control_plane()
         command = [built("WEIR_BIN", "weir"), "serve", "--config", self.file, "--modules", self.modules]
         command += ["--xds", f"127.0.0.1:{self._xds}", "--admin", f"127.0.0.1:{self._control}"]
+        command += self._authority.serve() if self._authority else []
         self._weir = Process("weir", command, self.logs, self._environment)
         if wait:
             self._weir.wait_until(self.is_control_plane_ready, "is ready", 60)
@@ -97,7 +102,8 @@ class Gateway:
 
     def _bootstrap(self, name, admin):
         file, xds = self.logs / name, f"127.0.0.1:{self._xds}"
-        file.write_text(weir("bootstrap", "--xds", xds, "--admin-port", admin).stdout)
+        more = self._authority.bootstrap() if self._authority else []
+        file.write_text(weir("bootstrap", "--xds", xds, "--admin-port", admin, *more).stdout)
         return file
 
     def wait_until_ready(self):
@@ -121,7 +127,7 @@ class Gateway:
     @property
     def api_url(self):
         """Where the control plane has its API."""
-        return f"http://127.0.0.1:{self._control}"
+        return f"{'https' if self._authority else 'http'}://127.0.0.1:{self._control}"
 
     @property
     def admin_token(self):

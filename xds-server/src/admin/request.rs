@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     body::Bytes,
-    extract::{FromRequest, FromRequestParts, Path, Query as Params, Request},
+    extract::{ConnectInfo, FromRequest, FromRequestParts, Path, Query as Params, Request},
     http::{HeaderMap, HeaderName, header, request::Parts},
 };
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
@@ -15,6 +15,7 @@ use super::{Admin, error::ApiError, operation::Operation};
 use crate::{
     access::Role,
     keys,
+    listen::Peer,
     model::decode,
     object::{ObjectId, ObjectKind},
     registry::{Condition, Query},
@@ -25,6 +26,9 @@ pub(super) struct By(Role);
 
 /// A request from an administrator, where there are tokens.
 pub(super) struct Restorer;
+
+/// A request that may see how everything is: from this machine, or from an administrator, where there are tokens.
+pub(super) struct Visitor;
 
 /// The kind of objects that the path names.
 pub(super) struct OfKind(pub(super) ObjectKind);
@@ -72,6 +76,19 @@ impl FromRequestParts<Arc<Admin>> for Restorer {
 
     async fn from_request_parts(parts: &mut Parts, admin: &Arc<Admin>) -> Result<Self, ApiError> {
         if admin.registry.has_store() {
+            By::from_request_parts(parts, admin).await?.may(Operation::Restore)?;
+        }
+        Ok(Self)
+    }
+}
+
+impl FromRequestParts<Arc<Admin>> for Visitor {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, admin: &Arc<Admin>) -> Result<Self, ApiError> {
+        let peer = parts.extensions.get::<ConnectInfo<Peer>>();
+        let is_here = peer.is_some_and(|ConnectInfo(Peer(peer))| peer.ip().is_loopback());
+        if !is_here && admin.registry.has_store() {
             By::from_request_parts(parts, admin).await?.may(Operation::Restore)?;
         }
         Ok(Self)

@@ -61,6 +61,11 @@ impl Bench {
 
     /// Asks as the holder of a token; `ask("PUT /v1/…", …)`.
     async fn ask(&self, token: Option<&str>, what: &str, body: Option<&Value>) -> Answer {
+        self.ask_from([127, 0, 0, 1], token, what, body).await
+    }
+
+    /// Asks from another address than this machine's own.
+    async fn ask_from(&self, from: [u8; 4], token: Option<&str>, what: &str, body: Option<&Value>) -> Answer {
         let (method, path) = what.split_once(' ').unwrap();
         let mut request = Request::builder().method(method).uri(path);
         if let Some(token) = token {
@@ -68,7 +73,7 @@ impl Bench {
         }
         let body = body.map(Value::to_string).unwrap_or_default();
         let mut request = request.body(Body::from(body)).unwrap();
-        request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 1))));
+        request.extensions_mut().insert(ConnectInfo(Peer(SocketAddr::from((from, 1)))));
         let answer = self.router.clone().oneshot(request).await.unwrap();
         let status = answer.status().as_u16();
         let body = answer.into_body().collect().await.unwrap().to_bytes();
@@ -89,6 +94,19 @@ fn the_page_asks_for_nothing_elsewhere() {
     for elsewhere in ["http:", "https:", "//cdn", "src=", "@import", "localStorage", "innerHTML"] {
         assert!(!page.contains(elsewhere), "{elsewhere}");
     }
+}
+
+#[tokio::test]
+async fn how_weir_is_doing_is_told_to_other_machines_with_a_token_only() {
+    let bench = Bench::new();
+    let ask = async |token, what| bench.ask_from([192, 0, 2, 1], token, what, None).await.status;
+    for what in ["GET /v1/status", "GET /v1/snapshots"] {
+        assert_eq!(
+            [ask(None, what).await, ask(Some("acme"), what).await, ask(Some("root"), what).await],
+            [401, 403, 200]
+        );
+    }
+    assert_eq!([ask(None, "GET /readyz").await, ask(None, "GET /openapi.json").await], [200, 200]);
 }
 
 fn fill(registry: &Registry) {
