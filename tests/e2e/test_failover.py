@@ -41,6 +41,8 @@ SECRETS = {"SPARE_1": SPARE_CREDENTIALS[0], "SPARE_2": SPARE_CREDENTIALS[1]}
 
 
 def add_models(config, steady, pooled):
+    # What one test does to a provider is nothing to the next test.
+    config["gateway"]["cooling"] = {"failures": 0}
     config["secrets"] |= {"spare-1": {"env": "SPARE_1"}, "spare-2": {"env": "SPARE_2"}}
     config["providers"] += [
         {"name": "steady", "upstream": f"{steady.url}/deep/llm", "credentials": ["far"], "http2": True},

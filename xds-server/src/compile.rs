@@ -37,7 +37,8 @@ pub fn compile(model: &Model, modules: &Modules) -> Result<Snapshot, CompileErro
     let mut snapshot = Snapshot::default();
     for (name, lane) in attempt::lanes(model, &routes) {
         snapshot.insert(Kind::Clusters, &name, cluster::cluster(&lane));
-        let (extension, body) = extension::model_compat(&lane, &modules.model_compat)?;
+        let (extension, body) =
+            extension::model_compat(&lane, parts.gateway.cooling.as_ref(), &modules.model_compat)?;
         snapshot.insert(Kind::Extensions, &extension, body);
     }
     for provider in &parts.providers {

@@ -87,6 +87,8 @@ pub struct Gateway {
     pub domains: Vec<Name>,
     /// The models that it serves. Default all of its tenants'.
     pub models: Vec<ModelPattern>,
+    /// When a target that fails is left alone.
+    pub cooling: Cooling,
 }
 
 /// `gateway.listen`
@@ -108,6 +110,18 @@ pub struct Limits {
     pub request_body: NonZeroU32,
     /// How many keys are sent to Envoy whole; where there are more, it looks them up.
     pub inline_keys: u32,
+}
+
+/// `gateway.cooling`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cooling {
+    /// After how many failures without an answer between them; 0 for never.
+    pub failures: u32,
+    /// For how long.
+    pub time: Span,
+    /// For how long at most if it says itself when to come back.
+    pub longest: Span,
 }
 
 /// `gateway.access_log`
@@ -339,6 +353,7 @@ impl Gateway {
             has_records: self.has_records,
             domains: self.domains,
             models: self.models,
+            cooling: self.cooling.into_model(),
         }
     }
 }
@@ -445,7 +460,21 @@ impl Default for Gateway {
             has_records: false,
             domains: Vec::new(),
             models: Vec::new(),
+            cooling: Cooling::default(),
         }
+    }
+}
+
+impl Cooling {
+    fn into_model(self) -> Option<model::Cooling> {
+        let (time, longest) = (self.time.duration(), self.longest.duration());
+        NonZeroU32::new(self.failures).map(|failures| model::Cooling { failures, time, longest })
+    }
+}
+
+impl Default for Cooling {
+    fn default() -> Self {
+        Self { failures: 5, time: Span::from_secs(10), longest: Span::from_secs(300) }
     }
 }
 

@@ -101,6 +101,8 @@ pub struct Gateway {
     pub response_headers: bool,
     /// Whether limits are shared over the ledger.
     pub has_ledger: bool,
+    /// When a target that fails is left alone. Absent: never.
+    pub cooling: Option<Cooling>,
     /// The model of a request that names none, for domains without one of their own. Absent: it is refused.
     pub default_model: Option<ModelName>,
     /// Whether usage records are sent.
@@ -109,6 +111,17 @@ pub struct Gateway {
     pub domains: Vec<Name>,
     /// The models that it serves. Empty: all of its tenants'.
     pub models: Vec<ModelPattern>,
+}
+
+/// When a target that fails is left alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cooling {
+    /// After how many failures without an answer between them.
+    pub failures: NonZeroU32,
+    /// For how long.
+    pub time: Duration,
+    /// For how long at most if it says itself when to come back.
+    pub longest: Duration,
 }
 
 /// Who may call.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use weir_core::{Cx, Head, Reply};
 use weir_schema::compat::Rules;
-use weir_schema::state::Forward;
+use weir_schema::state::{Forward, Lead};
 use weir_wire::openai::Endpoint;
 use weir_wire::{Rename, translate};
 
@@ -32,6 +32,8 @@ pub(crate) struct Attempt {
     pub(crate) name: Option<String>,
     pub(crate) rules: Rc<Rules>,
     pub(crate) speech: Speech,
+    /// The clusters of the request, in the order in which they are asked.
+    pub(crate) leads: Vec<Lead>,
 }
 
 impl Attempt {
@@ -39,7 +41,7 @@ impl Attempt {
     pub(crate) fn of(filter: &ModelCompat, cx: &Cx<'_>, head: &Head<'_>, published: &[u8]) -> Option<Self> {
         let config = &filter.config;
         let Forward { path, model: span, content_length, name, targets } = Forward::parse(published)?;
-        let lead = targets.into_iter().find(|lead| lead.cluster == config.cluster)?;
+        let lead = targets.iter().find(|lead| lead.cluster == config.cluster)?.clone();
         let chosen = || cx.attribute(&["upstream", "address"]).and_then(|text| String::from_utf8(text).ok());
         let endpoint = Endpoint::at(&path);
         Some(Self {
@@ -56,6 +58,7 @@ impl Attempt {
                 None => Rc::clone(&filter.rules),
             },
             model: lead.model,
+            leads: targets,
         })
     }
 

@@ -20,7 +20,7 @@ pub struct ModelCompat {
 
 impl Filter for ModelCompat {
     const NAME: &'static str = "model-compat";
-    const METRICS: &'static [Metric] = &[ATTEMPTS, MISROUTED, CONCEALED, REFUSED];
+    const METRICS: &'static [Metric] = &[COOLED, ATTEMPTS, MISROUTED, CONCEALED, REFUSED];
     type Config = Config;
     type Stream = CompatStream;
 
@@ -112,3 +112,5 @@ pub(crate) const CONCEALED: Metric = Metric::counter("weir.model_compat.conceale
 pub(crate) const MISROUTED: Metric = Metric::counter("weir.model_compat.misrouted_total");
 /// Requests that a rule of their model refuses.
 pub(crate) const REFUSED: Metric = Metric::counter("weir.model_compat.refused_total");
+/// Attempts whose upstream said when to come back.
+pub(crate) const COOLED: Metric = Metric::counter("weir.model_compat.cooled_total");

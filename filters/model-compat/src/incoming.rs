@@ -73,6 +73,11 @@ impl Incoming {
         }
     }
 
+    /// Whether it was an error, whatever its status.
+    pub(crate) fn is_refused(&self) -> bool {
+        matches!(self.phase, Phase::Refused)
+    }
+
     pub(crate) fn on_body(&mut self, cx: &mut Cx<'_>, chunk: &[u8], end: bool) -> Flow {
         match &mut self.phase {
             Phase::Passing => {}

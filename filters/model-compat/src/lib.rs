@@ -16,6 +16,7 @@ mod account;
 mod attempt;
 mod body;
 mod filter;
+mod health;
 mod incoming;
 mod opening;
 mod outgoing;

@@ -9,6 +9,7 @@ use weir_wire::translate::Asked;
 
 use crate::attempt::Attempt;
 use crate::filter::{ATTEMPTS, MISROUTED, ModelCompat};
+use crate::health::Health;
 use crate::incoming::Incoming;
 use crate::outgoing::{Known, Outgoing};
 
@@ -22,11 +23,20 @@ pub struct CompatStream {
     /// What the request was translated from, if it was.
     asked: Option<Asked>,
     incoming: Option<Incoming>,
+    /// What is told of the cluster, where the request has others.
+    health: Option<Health>,
 }
 
 impl CompatStream {
     pub(crate) fn begin(filter: Rc<ModelCompat>) -> Self {
-        Self { filter, outgoing: Outgoing::Done, terms: Terms::default(), asked: None, incoming: None }
+        Self {
+            filter,
+            outgoing: Outgoing::Done,
+            terms: Terms::default(),
+            asked: None,
+            incoming: None,
+            health: None,
+        }
     }
 }
 
@@ -40,6 +50,8 @@ impl Stream for CompatStream {
         };
         attempt.write_head(cx, head, &self.filter);
         cx.publish(state::UPSTREAM_MODEL, attempt.model.as_str());
+        let config = &self.filter.config;
+        self.health = Health::begin(cx, &attempt.leads, &config.cluster, config.cooling);
         cx.count(ATTEMPTS);
         for part in [Part::RequestBody, Part::ResponseHead, Part::ResponseBody] {
             cx.read(part);
@@ -77,6 +89,9 @@ impl Stream for CompatStream {
 
     fn on_response_head(&mut self, cx: &mut Cx<'_>, head: &Head<'_>) -> Flow {
         let Some(incoming) = &mut self.incoming else { return Flow::Continue };
+        if let Some(health) = &mut self.health {
+            health.on_head(cx, head);
+        }
         incoming.on_head(cx, head, self.terms.clone(), self.asked.take())
     }
 
@@ -94,6 +109,9 @@ impl Stream for CompatStream {
     fn on_end(&mut self, cx: &mut Cx<'_>) {
         if let Some(incoming) = &mut self.incoming {
             incoming.on_end(cx);
+            if let Some(health) = &self.health {
+                health.on_end(cx, incoming.is_refused());
+            }
         }
     }
 }

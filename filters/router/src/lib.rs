@@ -10,6 +10,7 @@
 mod catalog;
 mod filter;
 mod names;
+mod order;
 mod pins;
 mod reply;
 mod stream;

@@ -4,11 +4,11 @@ mod mcp;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::mem;
-use std::num::NonZeroU32;
 use std::rc::Rc;
 
 use weir_core::{Cx, Flow, Head, Metric, Part, Reply, Side, Stream};
-use weir_schema::router::{Identity, Target};
+use weir_schema::cooling::{self, Cooling};
+use weir_schema::router::{Identity, Model, Target};
 use weir_schema::state::{self, Forward, Grant, Lead};
 use weir_schema::{HEADER_PREFIX, PROVIDER_HEADER, ROUTE_HEADER};
 use weir_wire::BodyScan;
@@ -18,6 +18,7 @@ use crate::catalog::Found;
 use crate::filter::{
     BAD_REQUEST, LISTED, PASSED, ROUTED, Router, UNIDENTIFIED, UNKNOWN_MODEL, UNKNOWN_PROVIDER,
 };
+use crate::order;
 use crate::reply;
 
 /// One request.
@@ -225,10 +226,7 @@ impl Asked {
 /// Sends a request, whose head and first bytes are held, to the model's route.
 fn send(cx: &mut Cx<'_>, found: &Found<'_>, scan: &BodyScan, asked: &Asked) {
     let model = found.model;
-    match drawn(&model.weights, asked.lot) {
-        Some(at) => cx.set_request_header(ROUTE_HEADER, format!("{}#{at}", model.route)),
-        None => cx.set_request_header(ROUTE_HEADER, model.route.as_str()),
-    }
+    cx.set_request_header(ROUTE_HEADER, model.route.as_str());
     cx.publish(state::MODEL, found.name.as_ref());
     cx.publish(state::ROUTE, model.route.as_str());
     cx.count(ROUTED);
@@ -246,22 +244,25 @@ fn send(cx: &mut Cx<'_>, found: &Found<'_>, scan: &BodyScan, asked: &Asked) {
         model: place,
         content_length: asked.content_length,
         name: scan.model().map_or_else(|| found.name.to_string(), |asked| asked.value.clone()),
-        targets: model.targets.iter().map(lead).collect(),
+        targets: ordered(cx, model, asked.lot).into_iter().map(lead).collect(),
     };
     cx.publish(state::FORWARD, forward.to_string());
 }
 
-/// Which of the weights a lot falls on, if there are any.
-fn drawn(weights: &[NonZeroU32], lot: u64) -> Option<usize> {
-    let total: u64 = weights.iter().map(|weight| u64::from(weight.get())).sum();
-    let mut left = lot.checked_rem(total)?;
-    weights.iter().position(|weight| match left.checked_sub(weight.get().into()) {
-        Some(rest) => {
-            left = rest;
-            false
-        }
-        None => true,
-    })
+/// The targets of a model in the order in which this request asks them.
+fn ordered<'a>(cx: &mut Cx<'_>, model: &'a Model, lot: u64) -> Vec<&'a Target> {
+    if model.targets.len() < 2 {
+        return model.targets.iter().collect();
+    }
+    let now = cx.now().millis();
+    // What cannot be read is as if nobody had failed.
+    let entry = cx.store().get(cooling::KEY).ok().flatten();
+    let cooling = Cooling::read(entry.as_ref().map(|entry| entry.value.as_slice()), now);
+    let order = order::order(&model.targets, lot, &cooling, now);
+    if let Some(first) = order.first() {
+        cx.publish(state::NEXT, first.cluster.as_str());
+    }
+    order
 }
 
 /// Writes the upstream's name of the model in the body.

@@ -24,8 +24,8 @@ pub(super) struct Attempt<'a> {
     pub(super) model: &'a ModelName,
     /// What the target, then the model say of what is needed there.
     compat: [Option<&'a Rules>; 2],
-    priority: u32,
-    weight: NonZeroU32,
+    pub(super) priority: u32,
+    pub(super) weight: NonZeroU32,
 }
 
 /// The attempts of a model, of which there is at least one: by priority, then as they are listed.
@@ -86,39 +86,17 @@ impl<'a> Plan<'a> {
             *nth = nth.saturating_add(1);
         }
         attempts.sort_by_key(|attempt| attempt.priority);
+        let divisor = attempts.iter().map(|attempt| attempt.weight.get()).fold(0, greatest_common_divisor);
+        for attempt in &mut attempts {
+            let reduced = attempt.weight.get().checked_div(divisor).and_then(NonZeroU32::new);
+            attempt.weight = reduced.unwrap_or(attempt.weight);
+        }
         Self(attempts)
-    }
-
-    /// The only attempt, if there is one only.
-    pub(super) fn single(&self) -> Option<&Attempt<'a>> {
-        if let [attempt] = self.0.as_slice() { Some(attempt) } else { None }
-    }
-
-    /// How often each of the first priority is the first that is asked.
-    pub(super) fn weights(&self) -> Vec<NonZeroU32> {
-        let weights: Vec<_> = self.firsts().map(|attempt| attempt.weight).collect();
-        let divisor = weights.iter().map(|weight| weight.get()).fold(0, greatest_common_divisor);
-        let reduced = |weight: NonZeroU32| weight.get().checked_div(divisor).and_then(NonZeroU32::new);
-        weights.into_iter().map(|weight| reduced(weight).unwrap_or(weight)).collect()
-    }
-
-    /// The order of the attempts for each that can be the first: after it come the others of its priority, and then
-    /// those of the later ones.
-    pub(super) fn orders(&self) -> Vec<Vec<&Attempt<'a>>> {
-        let firsts = self.firsts().count();
-        let (top, rest) = self.0.split_at_checked(firsts).unwrap_or((&self.0, &[]));
-        let order = |first| top.iter().cycle().skip(first).take(firsts).chain(rest).collect();
-        (0..firsts).map(order).collect()
     }
 
     /// All of them.
     pub(super) fn attempts(&self) -> &[Attempt<'a>] {
         &self.0
-    }
-
-    fn firsts(&self) -> impl Iterator<Item = &Attempt<'a>> {
-        let first = self.0.first().map(|attempt| attempt.priority);
-        self.0.iter().take_while(move |attempt| Some(attempt.priority) == first)
     }
 }
 

@@ -1,11 +1,11 @@
 //! ECDS: the filters, each with its module and its configuration in one resource.
 
-use std::{num::NonZeroU32, path::Path};
+use std::{num::NonZeroU32, path::Path, time::Duration};
 
 use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use weir_schema::{Name, auth, compat, router};
+use weir_schema::{Name, auth, compat, cooling, router};
 
 use super::{
     CompileError, Routes, ads,
@@ -17,7 +17,7 @@ use crate::{
     bootstrap,
     key_table::KeyTable,
     lookup,
-    model::{Model, Parts, PublicModel},
+    model::{Cooling, Model, Parts, PublicModel},
 };
 
 /// The resource that has the `auth` filter.
@@ -138,10 +138,11 @@ pub(super) fn router(
     let parts = model.parts();
     let router_model = |route: &Name, served: &PublicModel| {
         let plan = Plan::of(model, served);
-        let weights = plan.weights();
         let targets = plan.attempts().iter().map(|attempt| router::Target {
             cluster: attempt.lane.cluster(),
             upstream_model: attempt.model.clone(),
+            priority: attempt.priority,
+            weight: attempt.weight,
             rules: attempt.rules(),
         });
         router::Model {
@@ -149,7 +150,6 @@ pub(super) fn router(
             aliases: served.aliases.clone(),
             domain: served.domain.clone(),
             route: route.clone(),
-            weights: if weights.len() > 1 { weights } else { Vec::new() },
             upstream_model: None,
             targets: targets.collect(),
             owned_by: served.owned_by.clone(),
@@ -195,7 +195,12 @@ pub(super) fn model_compat_name(cluster: &str) -> String {
 }
 
 /// The `model-compat` filter of a lane's cluster, and the name of its resource.
-pub(super) fn model_compat(lane: &Lane<'_>, module: &Path) -> Result<(String, Value), CompileError> {
+pub(super) fn model_compat(
+    lane: &Lane<'_>,
+    cooling: Option<&Cooling>,
+    module: &Path,
+) -> Result<(String, Value), CompileError> {
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let (upstream, needs) = (&lane.provider.upstream, &lane.provider.needs);
     let config = compat::Config {
         cluster: lane.cluster(),
@@ -212,6 +217,11 @@ pub(super) fn model_compat(lane: &Lane<'_>, module: &Path) -> Result<(String, Va
             .into_iter()
             .filter(|header| lane.credential.is_none() || *header != lane.provider.credential_header)
             .collect(),
+        cooling: cooling.map(|cooling| cooling::Terms {
+            failures: cooling.failures,
+            millis: millis(cooling.time),
+            longest_millis: millis(cooling.longest),
+        }),
         rules: needs.compat.clone(),
         held_body_bytes: HELD_BODY_BYTES,
     };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
-use weir_schema::Name;
+use weir_schema::{Name, state};
 
 use super::{
     GATEWAY, METADATA, Routes,
@@ -15,10 +15,8 @@ use crate::model::{Model, PublicModel};
 pub(super) fn table(model: &Model, routes: &Routes<'_>) -> Value {
     let mut actions = Map::new();
     for (name, served) in routes {
-        for (name, route) in routes_of(name.as_str(), served, &Plan::of(model, served)) {
-            let action = action(&name, route);
-            actions.insert(name, action);
-        }
+        let route = route_of(served, &Plan::of(model, served));
+        actions.insert(name.to_string(), action(name.as_str(), route));
     }
     for provider in model.parts().providers.iter().filter(|provider| !provider.stored_for.is_empty()) {
         if let Some(lane) = Lane::of(provider, 0).next() {
@@ -66,15 +64,12 @@ fn tree(actions: Map<String, Value>) -> Value {
     }})
 }
 
-/// A model's route, or one for each target that can be the first.
-fn routes_of(name: &str, model: &PublicModel, plan: &Plan<'_>) -> Vec<(String, Value)> {
-    if let Some(attempt) = plan.single() {
-        return vec![(name.to_owned(), route(model, 1, single(model, attempt)))];
+/// A model's route.
+fn route_of(model: &PublicModel, plan: &Plan<'_>) -> Value {
+    match plan.attempts() {
+        [attempt] => route(model, 1, single(model, attempt)),
+        attempts => route(model, attempts.len(), several(model, attempts)),
     }
-    let orders = plan.orders();
-    let name_of = |at| if orders.len() > 1 { format!("{name}#{at}") } else { name.to_owned() };
-    let route = |order: &Vec<&Attempt<'_>>| route(model, order.len(), several(model, order));
-    orders.iter().enumerate().map(|(at, order)| (name_of(at), route(order))).collect()
 }
 
 /// A route that leads on as `to` says, with limits that leave each of the attempts its time; `model-compat` writes the path
@@ -123,17 +118,26 @@ fn single(model: &PublicModel, attempt: &Attempt<'_>) -> Value {
     with(to, limit.unwrap_or_else(|| json!({})))
 }
 
-/// To one cluster after the other, until one answers.
-fn several(model: &PublicModel, order: &[&Attempt<'_>]) -> Value {
-    let groups = order.iter().map(|attempt| {
-        let cluster = attempt.lane.cluster();
-        json!({"name": cluster, "clusters": [{"cluster_name": cluster, "weight": 1}]})
+/// To one cluster after the other, until one answers: to the one that the filters name for each attempt.
+fn several(model: &PublicModel, attempts: &[Attempt<'_>]) -> Value {
+    let to = |cluster: String| json!({"action": {"name": cluster, "typed_config": typed(CLUSTER_ACTION, json!({"cluster": cluster}))}});
+    let clusters: Map<_, _> =
+        attempts.iter().map(|attempt| attempt.lane.cluster()).map(|name| (name.clone(), to(name))).collect();
+    let first = attempts.first().map_or(Value::Null, |attempt| to(attempt.lane.cluster()));
+    let matcher = json!({
+        "matcher_tree": {
+            "input": {
+                "name": "envoy.matching.inputs.filter_state",
+                "typed_config": typed(FILTER_STATE, json!({"key": format!("wasm.{}", state::NEXT)})),
+            },
+            "exact_match_map": {"map": clusters},
+        },
+        "on_no_match": first,
     });
-    let groups = json!({"priority_groups": groups.collect::<Vec<_>>()});
     let retries = json!({
         "retry_on": "5xx,reset,connect-failure,retriable-status-codes",
         "retriable_status_codes": OUR_FAULT_OR_BUSY,
-        "num_retries": order.len().saturating_sub(1),
+        "num_retries": attempts.len().saturating_sub(1),
         "refresh_cluster_on_retry": true,
         "per_try_idle_timeout": seconds(model.idle_timeout),
         "retry_back_off": {"base_interval": "0.005s", "max_interval": "0.01s"},
@@ -141,8 +145,8 @@ fn several(model: &PublicModel, order: &[&Attempt<'_>]) -> Value {
     let limit = model.first_token_timeout.map(|limit| json!({"per_try_timeout": seconds(limit)}));
     json!({
         "inline_cluster_specifier_plugin": {"extension": {
-            "name": "envoy.router.cluster_specifier_plugin.priority_group",
-            "typed_config": typed(PRIORITY_GROUP, groups),
+            "name": "envoy.router.cluster_specifier_plugin.matcher",
+            "typed_config": typed(CLUSTER_MATCHER, json!({"cluster_matcher": matcher})),
         }},
         "retry_policy": with(retries, limit.unwrap_or_else(|| json!({}))),
     })
@@ -176,6 +180,7 @@ const PRIVATE: [&str; 5] = [
     "x-envoy-internal",
 ];
 
-const PRIORITY_GROUP: &str =
-    "envoy.extensions.router.cluster_specifiers.priority_group.v3.PriorityGroupClusterSpecifier";
+const CLUSTER_MATCHER: &str = "envoy.extensions.router.cluster_specifiers.matcher.v3.MatcherClusterSpecifier";
+const CLUSTER_ACTION: &str = "envoy.extensions.router.cluster_specifiers.matcher.v3.ClusterAction";
+const FILTER_STATE: &str = "envoy.extensions.matching.common_inputs.network.v3.FilterStateInput";
 const HEADER_INPUT: &str = "envoy.type.matcher.v3.HttpRequestHeaderMatchInput";

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cooling::Terms;
+
 pub use self::profile::Profile;
 pub use self::rules::{Bounds, Content, Params, Range, RuleText, Rules, StreamUsage, Think};
 
@@ -38,6 +40,9 @@ pub struct Config {
     /// Header fields that are removed, since an attempt before this one may have left its credential in them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub foreign_credentials: Vec<CredentialHeader>,
+    /// When a cluster that fails is left alone. Default never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cooling: Option<Terms>,
     /// What every model needs here that comes without rules of its own.
     #[serde(default, skip_serializing_if = "Rules::is_default")]
     pub rules: Rules,

@@ -13,6 +13,7 @@ mod zone;
 pub mod auth;
 pub mod chat_template;
 pub mod compat;
+pub mod cooling;
 pub mod ledger;
 pub mod mcp;
 pub mod quota;

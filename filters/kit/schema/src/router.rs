@@ -59,9 +59,6 @@ pub struct Model {
     pub domain: Option<Name>,
     /// What the route table matches in [`crate::ROUTE_HEADER`].
     pub route: Name,
-    /// Draws among several routes, `<route>#0`, `<route>#1` and so on, by their weights. Default `route` alone.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub weights: Vec<NonZeroU32>,
     /// The model's name at its upstream; `*` is what that of `name` stood for. Default the same name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream_model: Option<ModelName>,
@@ -99,6 +96,12 @@ pub struct Target {
     pub cluster: String,
     /// The model's name there; `*` is what that of the model's name stood for.
     pub upstream_model: ModelName,
+    /// When it is asked: those of the lowest number first. Default 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub priority: u32,
+    /// How often it is asked first, beside the others of its priority. Default 1.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub weight: NonZeroU32,
     /// What it needs there. Default what the cluster's configuration says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rules: Option<RuleText>,
@@ -159,6 +162,20 @@ pub enum Identity {
     Required,
     /// Nobody is identified; every caller may use every model.
     None,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_one(number: &NonZeroU32) -> bool {
+    *number == NonZeroU32::MIN
+}
+
+fn one() -> NonZeroU32 {
+    NonZeroU32::MIN
 }
 
 fn any_model() -> Vec<ModelPattern> {

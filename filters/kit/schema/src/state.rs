@@ -34,6 +34,9 @@ pub const TEMPLATE_VERSION: &str = "weir.template_version";
 pub const PROMPT_BYTES: &str = "weir.prompt_bytes";
 /// What each attempt at an upstream starts from: a [`Forward`]. Written by `router` where a model has targets.
 pub const FORWARD: &str = "weir.forward";
+/// The cluster of the next attempt, where there are several: what the route table matches to find it. Written by `router`
+/// for the first, and by `model-compat` in each for the one after it.
+pub const NEXT: &str = "weir.next";
 /// The model's name at the upstream. Written by whoever replaces it in the body.
 pub const UPSTREAM_MODEL: &str = "weir.upstream_model";
 /// The MCP server that is called. Written by `router`.

@@ -1,7 +1,5 @@
-use std::collections::BTreeMap;
-
 use weir_core::testing::Bench;
-use weir_core::{Effect, Filter, StreamId};
+use weir_core::{Effect, Filter, SharedStore, StreamId};
 
 use super::*;
 
@@ -15,8 +13,9 @@ const CONFIG: &str = r#"{
     "models": [
         {"name": "index", "route": "index", "upstream_model": "index-1.9b-chat"},
         {"name": "Qwen/Qwen3", "route": "qwen-qwen3", "owned_by": "idc", "created": 5},
-        {"name": "split", "route": "split", "weights": [1, 3], "targets": [
-            {"cluster": "idc", "upstream_model": "s"}, {"cluster": "lab@two", "upstream_model": "split", "rules": {"think": "strip"}}
+        {"name": "split", "route": "split", "targets": [
+            {"cluster": "lab@two", "upstream_model": "split", "priority": 1, "rules": {"think": "strip"}},
+            {"cluster": "idc", "upstream_model": "s"}
         ]},
         {"name": "secret", "route": "secret"}
     ],
@@ -114,7 +113,7 @@ fn a_wildcard_names_the_model_at_its_upstream_by_what_its_star_stands_for() {
     let config = r#"{"identity": "none", "models": [
         {"name": "openai/*", "route": "openai", "upstream_model": "*"},
         {"name": "two/*", "route": "two", "targets": [
-            {"cluster": "a", "upstream_model": "*"}, {"cluster": "b", "upstream_model": "b-*-x"}
+            {"cluster": "a", "upstream_model": "*"}, {"cluster": "b", "upstream_model": "b-*-x", "priority": 1}
         ]}
     ]}"#;
     let filter = Rc::new(Router::new(serde_json::from_str(config).unwrap()).unwrap());
@@ -340,19 +339,11 @@ fn a_model_with_targets_is_left_to_each_attempt() {
                 Effect::Publish(state::MODEL, "split".into()),
                 Effect::Publish(state::ROUTE, "split".into()),
                 Effect::Count(ROUTED, 1),
+                Effect::Publish(state::NEXT, "idc".into()),
                 Effect::Publish(state::FORWARD, forward),
             ][..]
         )
     );
-}
-
-#[test]
-fn targets_are_drawn_by_their_weights() {
-    let weights: Vec<_> = [2, 1, 5].into_iter().map(|weight| NonZeroU32::new(weight).unwrap()).collect();
-    let routes: Vec<_> = (0..9).map(|lot| drawn(&weights, lot)).collect();
-    assert_eq!(routes, [0, 0, 1, 2, 2, 2, 2, 2, 0].map(Some));
-    assert_eq!(drawn(&weights, u64::MAX), Some(2));
-    assert_eq!(drawn(&[], 7), None);
 }
 
 const FORM: &str = "--x\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nindex\r\n--x--\r\n";
@@ -411,17 +402,11 @@ fn a_provider_is_named_by_those_who_may_use_every_model_of_a_domain_it_keeps_thi
 }
 
 #[test]
-fn requests_are_spread_over_the_routes_of_a_model() {
-    let mut routes = BTreeMap::new();
-    for id in 0..400 {
-        let mut request = Request::chat(&[("x-request-id", &format!("{id}"))]);
-        let (_, effects) = request.body(r#"{"model":"split"}"#, true);
-        let Some(Effect::SetHeader(_, _, route)) = effects.into_iter().next() else { panic!("no route") };
-        let count: &mut u32 = routes.entry(route).or_default();
-        *count = count.saturating_add(1);
-    }
-    assert_eq!(routes.keys().collect::<Vec<_>>(), ["split#0", "split#1"]);
-    assert!((60..140).contains(&routes["split#0"]), "{routes:?}");
+fn a_target_that_is_cooling_is_asked_last() {
+    let mut request = Request::chat(&[]);
+    request.bench.store.set(cooling::KEY, b"idc 0 0 1000", None).unwrap();
+    let (_, effects) = request.body(r#"{"model":"split"}"#, true);
+    assert!(effects.contains(&Effect::Publish(state::NEXT, "lab@two".into())), "{effects:?}");
 }
 
 #[test]
