@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 use weir_schema::quota::{Dimension, Limit};
 
-use super::{answered, body, name, object_of, operation, parameter};
+use super::{answered, body, object_of, operation, parameter};
 use crate::{
     admin::{
         operation::Operation,
@@ -116,6 +116,12 @@ fn counter() -> Value {
     let limits = Limit::ALL.map(|of| (of.as_str().to_owned(), limit.clone()));
     let limits = object_of(&[], Value::Object(limits.into_iter().collect()));
     object_of(&["per", "limits"], json!({"per": per(), "limits": limits}))
+}
+
+fn name() -> Value {
+    let schema = json!({"type": "string", "pattern": "^[a-z0-9][a-z0-9._-]{0,127}$"});
+    json!({"in": "path", "name": "name", "required": true, "schema": schema,
+        "description": "The quota's name; limits%2Fkey and the like for the limits on objects"})
 }
 
 fn per() -> Value {
