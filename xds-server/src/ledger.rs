@@ -38,6 +38,10 @@ pub fn rule<'a>(rules: &'a [Rule], counter: &CounterName) -> Option<&'a Rule> {
                 Dimension::Key => among(&selector.keys),
                 Dimension::Model => among(&selector.routes),
                 Dimension::Provider => among(&selector.providers),
+                Dimension::McpServer => among(&selector.mcp_servers),
+                Dimension::Tool => {
+                    selector.tools.is_empty() || selector.tools.iter().any(|tools| tools.matches(value))
+                }
             }
         })
     };

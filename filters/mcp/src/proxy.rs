@@ -19,6 +19,7 @@ use crate::filter::PASSED;
 use crate::mirror::Mirror;
 use crate::outcome::Kind;
 use crate::reply;
+use crate::stream::{ONE_CALL, is_costly};
 
 pub(crate) use list::Lists;
 use session::Sessions;
@@ -71,6 +72,9 @@ impl Passing {
         let may_list = is_choosy(&passing.served, proxy);
         match &parsed {
             Body::Single(message) => passing.admit(cx, proxy, mirror, message, may_list)?,
+            Body::Batch(messages) if is_costly(messages) => {
+                return Err(reply::refused(400, "weir_mcp_batch", ONE_CALL));
+            }
             Body::Batch(messages) => {
                 for message in messages {
                     let message = message.as_ref().map_err(|refused| malformed(*refused))?;

@@ -21,6 +21,7 @@ use crate::proxy::{Kept, Passing};
 use crate::reply;
 
 use batch::Batch;
+pub(crate) use batch::{ONE_CALL, is_costly};
 
 /// One request.
 #[derive(Debug)]

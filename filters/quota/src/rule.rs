@@ -17,6 +17,8 @@ pub(crate) struct Caller {
     pub(crate) model: Option<String>,
     pub(crate) route: Option<String>,
     provider: Option<String>,
+    pub(crate) mcp_server: Option<String>,
+    tool: Option<String>,
 }
 
 /// A rule wants to know who is calling, and no filter has said so.
@@ -44,7 +46,22 @@ impl Caller {
             provider: known.and_then(|route| route.provider.as_ref()).map(ToString::to_string),
             model: state(state::MODEL),
             route,
+            mcp_server: None,
+            tool: None,
         }
+    }
+
+    /// What a request asks of an MCP server, if it is to one. False: nothing that counts.
+    pub(crate) fn read_mcp(&mut self, cx: &Cx<'_>) -> bool {
+        let state = |key| cx.state(key).and_then(|value| String::from_utf8(value).ok());
+        self.mcp_server = state(state::MCP_SERVER);
+        if self.mcp_server.is_none() {
+            return true;
+        }
+        // Of several calls in one request the server makes none but the first.
+        let first = state(state::MCP_TOOL).map(|tools| tools.lines().next().unwrap_or_default().to_owned());
+        self.tool = first;
+        self.tool.is_some()
     }
 }
 
@@ -66,6 +83,12 @@ pub(crate) fn applies(rule: &Rule, caller: &Caller) -> Result<bool, Unidentified
     Ok(model(!selector.models.is_empty(), &caller.model, &|model| {
         selector.models.iter().any(|pattern| pattern.matches(model))
     }) && model(!selector.routes.is_empty(), &caller.route, &|route| among(&selector.routes, route))
+        && model(!selector.mcp_servers.is_empty(), &caller.mcp_server, &|name| {
+            among(&selector.mcp_servers, name)
+        })
+        && model(!selector.tools.is_empty(), &caller.tool, &|tool| {
+            selector.tools.iter().any(|pattern| pattern.matches(tool))
+        })
         && model(!selector.providers.is_empty(), &caller.provider, &|name| among(&selector.providers, name))
         && identity(!selector.domains.is_empty(), &caller.domain, &|name| among(&selector.domains, name))?
         && identity(consumers.is_some(), &caller.consumer, &|name| {
@@ -83,6 +106,8 @@ pub(crate) fn counter(rule: &Rule, caller: &Caller) -> Result<CounterName, Unide
             Dimension::Key => Some(caller.key.as_deref().ok_or(Unidentified)?),
             Dimension::Model => caller.route.as_deref().or(caller.model.as_deref()),
             Dimension::Provider => caller.provider.as_deref(),
+            Dimension::McpServer => caller.mcp_server.as_deref(),
+            Dimension::Tool => caller.tool.as_deref(),
         };
         Ok((*dimension, value.unwrap_or_default().to_owned()))
     };
@@ -143,6 +168,8 @@ mod tests {
             model: some("gpt-4o"),
             route: some("video//gpt-4o"),
             provider: some("openai"),
+            mcp_server: some("logs"),
+            tool: some("query-logs"),
         }
     }
 
@@ -157,6 +184,9 @@ mod tests {
             (r#"{"keys":["team-2"]}"#, false),
             (r#"{"routes":["video//gpt-4o"],"providers":["openai"]}"#, true),
             (r#"{"providers":["idc"]}"#, false),
+            (r#"{"mcp_servers":["logs"],"tools":["query-*"]}"#, true),
+            (r#"{"mcp_servers":["other"]}"#, false),
+            (r#"{"tools":["delete-*"]}"#, false),
         ] {
             let rule = rule(&format!(r#"{{"name":"r","match":{selector},"limits":{{}}}}"#));
             assert_eq!(applies(&rule, &caller()), Ok(expected), "{selector}");

@@ -80,7 +80,7 @@ struct Sent {
 #[derive(Debug)]
 enum Answer {
     Nothing,
-    /// An error, which has no tokens.
+    /// An error, or what an MCP server says: it has no tokens.
     Error,
     Metered(Meter),
     /// A filter behind this one meters it.
@@ -165,7 +165,11 @@ impl Stream for QuotaStream {
         if self.filter.config.rules.is_empty() {
             return Flow::Continue;
         }
-        let caller = Caller::read(cx, &self.filter.config);
+        let mut caller = Caller::read(cx, &self.filter.config);
+        self.endpoint = head.text(":path").and_then(Endpoint::at);
+        if self.endpoint.is_none() && !caller.read_mcp(cx) {
+            return Flow::Continue;
+        }
         let mut counts_tokens = false;
         let mut applies = false;
         for rule in &self.filter.config.rules {
@@ -180,8 +184,7 @@ impl Stream for QuotaStream {
         if !applies {
             return Flow::Continue;
         }
-        self.endpoint = head.text(":path").and_then(Endpoint::at);
-        if !counts_tokens || head.is_end() {
+        if !counts_tokens || head.is_end() || caller.mcp_server.is_some() {
             return self.admit(cx, caller, Estimate::default());
         }
         let endpoint = self.endpoint.clone();
@@ -228,7 +231,9 @@ impl Stream for QuotaStream {
             cx.set_response_header(name, value);
         }
         let status = head.text(":status").and_then(|status| status.parse::<u16>().ok());
-        sent.answer = if !status.is_some_and(|status| (200..300).contains(&status)) {
+        sent.answer = if !status.is_some_and(|status| (200..300).contains(&status))
+            || sent.caller.mcp_server.is_some()
+        {
             Answer::Error
         } else if cx.state(state::USAGE).is_some() {
             Answer::MeteredElsewhere

@@ -40,7 +40,7 @@ fn ledger() -> Ledger {
 }
 
 fn rule(quota: &Quota, consumers: &[Consumer]) -> Rule {
-    let Match { domain, consumer, labels, key, model, provider } = &quota.selector;
+    let Match { domain, consumer, labels, key, model, provider, mcp_server, tool } = &quota.selector;
     let labelled = (!labels.is_empty()).then(|| {
         let has_all = |of: &&Consumer| labels.iter().all(|(name, label)| of.labels.get(name) == Some(label));
         consumers.iter().filter(has_all).map(|of| of.name.clone()).collect::<BTreeSet<_>>()
@@ -59,6 +59,8 @@ fn rule(quota: &Quota, consumers: &[Consumer]) -> Rule {
             models: model.iter().cloned().collect(),
             routes: BTreeSet::new(),
             providers: provider.iter().cloned().collect(),
+            mcp_servers: mcp_server.iter().cloned().collect(),
+            tools: tool.iter().cloned().collect(),
         },
         per: quota.per.clone(),
         limits: quota.limits,

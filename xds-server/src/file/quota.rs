@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use weir_schema::mcp::ToolPattern;
 use weir_schema::quota::{Dimension, Limits, OnLedgerLoss};
 use weir_schema::{ModelPattern, Name, Zone};
 
@@ -52,13 +53,17 @@ pub struct Match {
     pub model: Option<ModelPattern>,
     /// A provider.
     pub provider: Option<Name>,
+    /// An MCP server.
+    pub mcp_server: Option<Name>,
+    /// A pattern of the tool of an MCP server that is called.
+    pub tool: Option<ToolPattern>,
 }
 
 impl Quota {
     pub(super) fn into_model(self) -> model::Quota {
         let Self { name, selector, per, limits, timezone, shadow, warn_at, on_ledger_loss } = self;
-        let Match { domain, consumer, labels, key, model, provider } = selector;
-        let selector = model::Match { domain, consumer, labels, key, model, provider };
+        let Match { domain, consumer, labels, key, model, provider, mcp_server, tool } = selector;
+        let selector = model::Match { domain, consumer, labels, key, model, provider, mcp_server, tool };
         model::Quota { name, selector, per, limits: *limits, timezone, shadow, warn_at, on_ledger_loss }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use weir_schema::mcp::ToolPattern;
 use weir_schema::quota::{Dimension, Limits, OnLedgerLoss};
 use weir_schema::{ModelPattern, Name, Zone};
 
@@ -45,6 +46,10 @@ pub struct Match {
     pub model: Option<ModelPattern>,
     /// A provider.
     pub provider: Option<Name>,
+    /// An MCP server.
+    pub mcp_server: Option<Name>,
+    /// A pattern of a tool.
+    pub tool: Option<ToolPattern>,
 }
 
 /// A share: a number above 0 and up to 1, to the hundredth.
@@ -106,7 +111,8 @@ impl Parts {
         if quota.limits == Limits::default() {
             return Err(ModelError { at: at("limits"), problem: Problem::NoLimit });
         }
-        let Match { domain, consumer, labels: _, key, model, provider } = &quota.selector;
+        let Match { domain, consumer, labels: _, key, model, provider, mcp_server, tool: _ } =
+            &quota.selector;
         if let Some(domain) = domain {
             self.check_domain_of_quota(domain, || at("match.domain"))?;
         }
@@ -127,6 +133,11 @@ impl Parts {
         if let Some(provider) = provider {
             let names = self.providers.iter().map(|provider| provider.name.as_str());
             known("provider", provider.as_str(), names, || at("match.provider"))?;
+        }
+        if let Some(server) = mcp_server {
+            let servers: Vec<_> = self.mcp_servers().map(|(_, _, plan)| plan.name).collect();
+            let names = servers.iter().map(Name::as_str);
+            known("MCP server", server.as_str(), names, || at("match.mcp_server"))?;
         }
         Ok(())
     }

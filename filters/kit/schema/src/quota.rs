@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::mcp::ToolPattern;
 use crate::state::Usage;
 use crate::{Amount, ModelPattern, Name, Zone};
 
@@ -135,6 +136,12 @@ pub struct Selector {
     /// Providers: those that the requests' routes have in `routes`.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub providers: BTreeSet<Name>,
+    /// MCP servers.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub mcp_servers: BTreeSet<Name>,
+    /// Patterns of the tools of MCP servers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<ToolPattern>,
 }
 
 /// Something that requests are told apart by.
@@ -152,6 +159,10 @@ pub enum Dimension {
     Model,
     /// The provider of the model's route.
     Provider,
+    /// The MCP server.
+    McpServer,
+    /// The tool of an MCP server.
+    Tool,
 }
 
 /// How much may be used. An absent limit is none; 0 refuses all.
@@ -291,12 +302,22 @@ impl Dimension {
             Self::Key => "key",
             Self::Model => "model",
             Self::Provider => "provider",
+            Self::McpServer => "mcp_server",
+            Self::Tool => "tool",
         }
     }
 
     /// The one of this name.
     pub fn named(name: &str) -> Option<Self> {
-        let all = [Self::Domain, Self::Consumer, Self::Key, Self::Model, Self::Provider];
+        let all = [
+            Self::Domain,
+            Self::Consumer,
+            Self::Key,
+            Self::Model,
+            Self::Provider,
+            Self::McpServer,
+            Self::Tool,
+        ];
         all.into_iter().find(|dimension| dimension.as_str() == name)
     }
 }

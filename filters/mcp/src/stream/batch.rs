@@ -6,7 +6,7 @@ use std::rc::Rc;
 use serde_json::{Map, Value, json};
 use weir_core::{Answer as Called, CallError, CallId, Cx, Reply};
 use weir_schema::state;
-use weir_wire::jsonrpc::{Body, Id, Message, RpcError};
+use weir_wire::jsonrpc::{Body, Id, Malformed, Message, RpcError};
 
 use crate::catalog::{Behind, Served};
 use crate::era::{Asked, Refused};
@@ -62,14 +62,15 @@ impl Batch {
             numbers: Numbers::default(),
             kinds: Vec::new(),
         };
-        let malformed = |refused: weir_wire::jsonrpc::Malformed<'_>| {
-            reply::messages(400, "weir_mcp_malformed", refused.answer())
-        };
+        let malformed = |refused: Malformed<'_>| reply::messages(400, "weir_mcp_malformed", refused.answer());
         match Body::parse(body).map_err(malformed)? {
             Body::Single(message) => batch.add(cx, consumer.as_deref(), mirror, &message),
             Body::Batch(_) if !allows_batches(mirror) => {
                 let message = "only the revision 2025-03-26 has batches";
                 return Err(reply::refused(400, "weir_mcp_batch", message));
+            }
+            Body::Batch(messages) if is_costly(&messages) => {
+                return Err(reply::refused(400, "weir_mcp_batch", ONE_CALL));
             }
             Body::Batch(messages) => {
                 batch.is_array = true;
@@ -236,9 +237,20 @@ fn event_stream(events: &str) -> Reply {
     reply.with_header("cache-control", "no-cache")
 }
 
+/// Whether a batch makes several calls that quotas count: each of them has a request of its own.
+pub(crate) fn is_costly(messages: &[Result<Message<'_>, Malformed<'_>>]) -> bool {
+    let counts = |message: &&Message<'_>| match message {
+        Message::Request(_, call) | Message::Notification(call) => call.asked().is_some(),
+        Message::Response => false,
+    };
+    messages.iter().flatten().filter(counts).nth(1).is_some()
+}
+
 fn allows_batches(mirror: &Mirror) -> bool {
     mirror.version == Field::Absent || mirror.version.is(Version::V2025_03_26.as_str())
 }
 
+/// Why such a batch is refused.
+pub(crate) const ONE_CALL: &str = "a batch calls one tool, or reads one resource";
 const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";

@@ -125,7 +125,15 @@ fn name() -> Value {
 }
 
 fn per() -> Value {
-    let all = [Dimension::Domain, Dimension::Consumer, Dimension::Key, Dimension::Model, Dimension::Provider];
+    let all = [
+        Dimension::Domain,
+        Dimension::Consumer,
+        Dimension::Key,
+        Dimension::Model,
+        Dimension::Provider,
+        Dimension::McpServer,
+        Dimension::Tool,
+    ];
     let names = all.map(|of| (of.as_str().to_owned(), json!({"type": "string"})));
     object_of(&[], Value::Object(names.into_iter().collect()))
 }

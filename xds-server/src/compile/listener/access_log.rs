@@ -44,7 +44,7 @@ const FIELDS: [(&str, &str); 16] = [
     ("upstream", "%UPSTREAM_HOST%"),
 ];
 
-const STATES: [(&str, &str); 8] = [
+const STATES: [(&str, &str); 11] = [
     ("consumer", state::CONSUMER),
     ("key_id", state::KEY_ID),
     ("domain", state::DOMAIN),
@@ -53,4 +53,7 @@ const STATES: [(&str, &str); 8] = [
     ("usage_source", state::USAGE_SOURCE),
     ("first_token_ms", state::FIRST_TOKEN),
     ("finish_reason", state::FINISH_REASON),
+    ("mcp_server", state::MCP_SERVER),
+    ("mcp_tool", state::MCP_TOOL),
+    ("mcp_outcome", state::MCP_OUTCOME),
 ];
