@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from harness import raw
-from harness.gateway import Gateway, key, model
+from harness.gateway import Gateway, key, model, weir
 from harness.process import ROOT, until
 from harness.sim import Sim, fresh
 
@@ -251,6 +251,48 @@ def test_a_bad_template_never_arrives(gateway):
     assert 'routes.v1/answer.middlewares[0].options.prompt_template: 1:10: there is no function "jsonfy"' in error
     assert ask(gateway, "/answer", {"text": "a", "questions": ["How high is it?"]}).status_code == 200
     gateway.mend_config()
+
+
+def test_versions_are_drawn_by_weight(gateway, sims):
+    """One version of two, then both, then the other by its label."""
+
+    def version(number, **more):
+        template = {"model_name": "other", "prompt_template": number + ": {{ .text }}"}
+        return {"name": "title", "version": number, "template": template, **more}
+
+    def use(*versions):
+        options = {"template": "title", "versions": list(versions)}
+        return {"path": "/v1/title", "middlewares": [{"name": "v1_stored_chat_template", "options": options}]}
+
+    def change(config):
+        config["templates"] = [version("one"), version("two", labels=["production"])]
+        config["routes"].append(use({"version": "one", "weight": 1}, {"label": "production", "weight": 1}))
+
+    gateway.edit_config(change)
+    until(lambda: ask(gateway, "/title", {"text": "x"}).status_code == 200, "the route is there")
+    answers = [ask(gateway, "/title", {"text": "x"}) for _ in range(40)]
+    drawn = [answer.headers["x-weir-template-version"] for answer in answers]
+    assert set(drawn) == {"one", "two"} and all(answer.headers["x-weir-template"] == "title" for answer in answers)
+    said = [answer.json()["choices"][0]["message"]["content"] for answer in answers]
+    assert said == [f"You said: {number}: x" for number in drawn]
+    gateway.edit_config(lambda config: config["routes"].__setitem__(-1, use({"label": "production"})))
+
+    def only_two():
+        return {ask(gateway, "/title", {"text": "x"}).headers["x-weir-template-version"] for _ in range(20)} == {"two"}
+
+    until(only_two, "the other version is gone")
+
+
+def test_a_template_is_rendered_on_the_command_line(tmp_path):
+    template, data = tmp_path / "template.txt", tmp_path / "data.json"
+    data.write_text('{"list": ["你好"]}', encoding="utf-8")
+    template.write_text("{{ jsonify (slice_to_index_map .list 1) }}\n", encoding="utf-8")
+    assert weir("template", "render", "-t", template, "-d", data).stdout == '{"1":"你好"}\n'
+    for text, error in [("a\n{{ printf }}", "2:4: there is no function"), ("{{ .x }}", '1:4: variable ".x" is not set')]:
+        template.write_text(text)
+        failed = weir("template", "render", "-t", template, "-d", data, check=False)
+        assert (failed.returncode, failed.stdout) == (1, "")
+        assert f"{template}:{error}" in failed.stderr
 
 
 def test_the_examples_curls_answer_as_its_page_says(logs, gateways):

@@ -6,6 +6,7 @@ mod objects;
 pub mod openapi;
 mod operation;
 mod quotas;
+mod render;
 mod request;
 #[cfg(test)]
 mod tests;
@@ -74,6 +75,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<Admin>>)> {
         ("/v1/snapshots", get(snapshots)),
         ("/v1/snapshots/{version}/restore", post(restore)),
         ("/v1/apply", post(apply::apply).layer(DefaultBodyLimit::max(LARGEST_DOCUMENT))),
+        ("/v1/templates/render", post(render::render)),
         ("/v1/tokens", get(tokens::list).post(tokens::create)),
         ("/v1/tokens/{*name}", delete(tokens::revoke)),
         ("/v1/usage", get(usage::usage)),

@@ -3,6 +3,7 @@
 mod keys;
 mod mcp;
 mod remote;
+mod template;
 mod tokens;
 
 use std::{
@@ -68,6 +69,9 @@ enum Command {
     /// Make and try MCP servers
     #[command(subcommand)]
     Mcp(mcp::Mcp),
+    /// Try templates
+    #[command(subcommand)]
+    Template(template::Templates),
     /// Print the JSON Schema of the configuration file, for editors
     Schema,
     /// Print the completions of a shell
@@ -211,6 +215,7 @@ impl Cli {
             Command::Keys(command) => return command.run(out),
             Command::Tokens(command) => return command.run(out),
             Command::Mcp(command) => return command.run(out),
+            Command::Template(command) => return command.run(out),
             Command::Schema => writeln!(out, "{:#}", schema::of_file())?,
             Command::Completions { shell } => {
                 clap_complete::generate(shell, &mut Self::command(), "weir", out);

@@ -6,6 +6,7 @@ mod hashes;
 mod prefix;
 mod quota;
 mod route;
+mod template;
 
 use std::{
     collections::BTreeMap,
@@ -30,6 +31,7 @@ pub use hashes::Hashes;
 pub use prefix::{InvalidPrefix, KeyPrefix};
 pub use quota::{Match, Quota};
 pub use route::{Middleware, Route, RouteProtocol};
+pub use template::{Case, StoredTemplate, TemplateUse, VersionUse};
 
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -57,6 +59,8 @@ pub struct File {
     pub models: Vec<PublicModel>,
     /// Who may use how much.
     pub quotas: Vec<Quota>,
+    /// Chat templates that are kept under a name and a version.
+    pub templates: Vec<StoredTemplate>,
     /// Paths that are more than a model's API.
     pub routes: Vec<Route>,
 }
@@ -333,6 +337,7 @@ impl File {
             providers: self.providers.into_iter().map(Provider::into_model).collect(),
             models: self.models.into_iter().map(PublicModel::into_model).collect(),
             quotas: self.quotas.into_iter().map(Quota::into_model).collect(),
+            templates: self.templates.into_iter().map(StoredTemplate::into_model).collect(),
             routes: self.routes.into_iter().map(Route::into_model).collect(),
         })
     }

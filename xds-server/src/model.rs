@@ -12,6 +12,7 @@ mod quota;
 mod registries;
 mod route;
 mod service;
+mod template;
 mod upstream;
 mod weight;
 
@@ -44,6 +45,7 @@ pub use registries::{BaseUrl, Consul, InvalidBaseUrl, Kubernetes, Nacos, Registr
 pub use route::{Route, RouteAnswer, route_label};
 pub use service::{InvalidService, Service};
 pub(crate) use service::{decode, encode};
+pub use template::{Case, StoredTemplate, TemplateUse, VersionUse, template_label};
 pub use upstream::{At, Host, InvalidUpstream, Upstream};
 pub use weight::{InvalidWeight, Weight};
 
@@ -78,6 +80,8 @@ pub struct Parts {
     pub models: Vec<PublicModel>,
     /// Who may use how much.
     pub quotas: Vec<Quota>,
+    /// Chat templates that are kept under a name and a version.
+    pub templates: Vec<StoredTemplate>,
     /// Paths that are more than a model's API.
     pub routes: Vec<Route>,
 }
@@ -246,6 +250,7 @@ impl Model {
         }
         parts.check_aliases()?;
         parts.check_quotas()?;
+        parts.check_templates()?;
         parts.check_routes()?;
         Ok(Self { parts })
     }
@@ -513,6 +518,15 @@ pub enum Problem {
     /// An MCP server that cannot work.
     #[error("{0}")]
     Mcp(String),
+    /// Two versions of a template have one label.
+    #[error("the label \"{0}\" is on the version \"{1}\" already")]
+    LabelTaken(Name, Name),
+    /// A template that makes something else of a case's variables.
+    #[error("the template makes {0} of these variables")]
+    Case(String),
+    /// A version that is named in no way, or in two.
+    #[error("a version is named by its version or by a label")]
+    VersionOrLabel,
     /// A template's provider that does not answer for its model.
     #[error("the model \"{0}\" has no target at this provider")]
     NotATarget(ModelName),

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::file::{Consumer, Domain, File, Key, Provider, PublicModel, Quota};
+use crate::file::{Consumer, Domain, File, Key, Provider, PublicModel, Quota, Route, StoredTemplate};
 
 /// The kinds of objects that the API serves, named as their lists in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -23,6 +23,10 @@ pub enum ObjectKind {
     Models,
     /// `quotas`
     Quotas,
+    /// `templates`
+    Templates,
+    /// `routes`
+    Routes,
 }
 
 /// Which object: `models/index`.
@@ -49,12 +53,24 @@ pub enum Object {
     Model(PublicModel),
     /// One of `quotas`.
     Quota(Quota),
+    /// One of `templates`.
+    Template(Box<StoredTemplate>),
+    /// One of `routes`.
+    Route(Box<Route>),
 }
 
 impl ObjectKind {
     /// Every kind; what is referred to comes before what refers to it.
-    pub const ALL: [Self; 6] =
-        [Self::Domains, Self::Consumers, Self::Providers, Self::Models, Self::Keys, Self::Quotas];
+    pub const ALL: [Self; 8] = [
+        Self::Domains,
+        Self::Consumers,
+        Self::Providers,
+        Self::Models,
+        Self::Keys,
+        Self::Quotas,
+        Self::Templates,
+        Self::Routes,
+    ];
 
     /// The name of its list.
     pub fn as_str(self) -> &'static str {
@@ -65,6 +81,8 @@ impl ObjectKind {
             Self::Providers => "providers",
             Self::Models => "models",
             Self::Quotas => "quotas",
+            Self::Templates => "templates",
+            Self::Routes => "routes",
         }
     }
 
@@ -77,7 +95,13 @@ impl ObjectKind {
     pub fn name_field(self) -> &'static str {
         match self {
             Self::Keys => "id",
-            Self::Domains | Self::Consumers | Self::Providers | Self::Models | Self::Quotas => "name",
+            Self::Domains
+            | Self::Consumers
+            | Self::Providers
+            | Self::Models
+            | Self::Quotas
+            | Self::Templates => "name",
+            Self::Routes => "path",
         }
     }
 
@@ -85,7 +109,12 @@ impl ObjectKind {
     pub fn has_labels(self) -> bool {
         match self {
             Self::Consumers | Self::Keys => true,
-            Self::Domains | Self::Providers | Self::Models | Self::Quotas => false,
+            Self::Domains
+            | Self::Providers
+            | Self::Models
+            | Self::Quotas
+            | Self::Templates
+            | Self::Routes => false,
         }
     }
 
@@ -111,6 +140,8 @@ impl Object {
             ObjectKind::Providers => parse(spec).map(Box::new).map(Self::Provider),
             ObjectKind::Models => parse(spec).map(Self::Model),
             ObjectKind::Quotas => parse(spec).map(Self::Quota),
+            ObjectKind::Templates => parse(spec).map(Box::new).map(Self::Template),
+            ObjectKind::Routes => parse(spec).map(Box::new).map(Self::Route),
         }
     }
 
@@ -123,6 +154,8 @@ impl Object {
             Self::Provider(provider) => ObjectKind::Providers.id(provider.name.as_str()),
             Self::Model(model) => ObjectKind::Models.id(model.label()),
             Self::Quota(quota) => ObjectKind::Quotas.id(quota.name.as_str()),
+            Self::Template(template) => ObjectKind::Templates.id(template.label()),
+            Self::Route(route) => ObjectKind::Routes.id(route.label()),
         }
     }
 
@@ -150,6 +183,9 @@ impl Object {
             Self::Provider(provider) => spec(provider.as_ref()),
             Self::Model(model) => spec(model),
             Self::Quota(quota) => spec(quota),
+            // A null in a template or its variables says something.
+            Self::Template(template) => whole(template.as_ref()),
+            Self::Route(route) => whole(route.as_ref()),
         }
     }
 }
@@ -164,6 +200,8 @@ impl File {
             Object::Provider(provider) => self.providers.push(*provider),
             Object::Model(model) => self.models.push(model),
             Object::Quota(quota) => self.quotas.push(quota),
+            Object::Template(template) => self.templates.push(*template),
+            Object::Route(route) => self.routes.push(*route),
         }
     }
 
@@ -185,6 +223,10 @@ impl File {
             }
             ObjectKind::Models => self.models.iter().cloned().map(Object::Model).collect(),
             ObjectKind::Quotas => self.quotas.iter().cloned().map(Object::Quota).collect(),
+            ObjectKind::Templates => {
+                self.templates.iter().cloned().map(Box::new).map(Object::Template).collect()
+            }
+            ObjectKind::Routes => self.routes.iter().cloned().map(Box::new).map(Object::Route).collect(),
         }
     }
 
@@ -198,6 +240,8 @@ impl File {
             ObjectKind::Providers => self.providers.get(place).cloned().map(Box::new).map(Object::Provider),
             ObjectKind::Models => self.models.get(place).cloned().map(Object::Model),
             ObjectKind::Quotas => self.quotas.get(place).cloned().map(Object::Quota),
+            ObjectKind::Templates => self.templates.get(place).cloned().map(Box::new).map(Object::Template),
+            ObjectKind::Routes => self.routes.get(place).cloned().map(Box::new).map(Object::Route),
         }
     }
 
@@ -213,6 +257,8 @@ impl File {
             }
             ObjectKind::Models => self.models.iter().map(PublicModel::label).collect(),
             ObjectKind::Quotas => self.quotas.iter().map(|quota| quota.name.to_string()).collect(),
+            ObjectKind::Templates => self.templates.iter().map(StoredTemplate::label).collect(),
+            ObjectKind::Routes => self.routes.iter().map(Route::label).collect(),
         }
     }
 }
@@ -235,8 +281,12 @@ fn parse<T: DeserializeOwned>(spec: Value) -> Result<T, InvalidObject> {
 }
 
 #[expect(clippy::expect_used, reason = "the types have text keys and no fallible part")]
+fn whole(object: &impl Serialize) -> Value {
+    serde_json::to_value(object).expect("an object is JSON")
+}
+
 fn spec(object: &impl Serialize) -> Value {
-    let mut spec = serde_json::to_value(object).expect("an object is JSON");
+    let mut spec = whole(object);
     drop_absent(&mut spec);
     spec
 }
@@ -262,6 +312,8 @@ mod tests {
     fn what_is_written_is_what_was_read() {
         let mut file = File::parse(include_str!("../tests/golden/full/weir.yaml")).unwrap();
         file.domains = File::parse(include_str!("../tests/golden/tls/weir.yaml")).unwrap().domains;
+        let templates = File::parse(include_str!("../tests/golden/chat_template/weir.yaml")).unwrap();
+        (file.templates, file.routes) = (templates.templates, templates.routes);
         for kind in ObjectKind::ALL {
             let objects = file.of(kind);
             assert!(!objects.is_empty());

@@ -260,6 +260,14 @@ impl State {
 
     /// What the store would hold after the changes, and what would be served then.
     fn candidate(&mut self, changes: &[Change]) -> Result<(Contents, Candidate, Timestamp), Refusal> {
+        for change in changes {
+            if let Change::Put(Object::Template(new)) = change
+                && let Some(Object::Template(old)) = self.object(&ObjectKind::Templates.id(new.label()))
+                && !new.is_same(&old)
+            {
+                return Err(Refusal::Immutable(ObjectKind::Templates.id(new.label())));
+            }
+        }
         let (mut contents, now) = (self.contents.clone(), now());
         contents.apply(changes, now);
         let candidate = self.loader.candidate(contents.list());

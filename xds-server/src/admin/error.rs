@@ -119,6 +119,7 @@ impl From<Refusal> for ApiError {
             }
             Refusal::Elsewhere => new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_object"),
             Refusal::OwnedByFile(id) => new(StatusCode::CONFLICT, "owned_by_file").about(id),
+            Refusal::Immutable(id) => new(StatusCode::CONFLICT, "immutable").about(id),
             Refusal::Condition(id) => new(StatusCode::PRECONDITION_FAILED, "precondition_failed").about(id),
             Refusal::InUse { id, .. } => new(StatusCode::CONFLICT, "in_use").about(id),
             Refusal::Invalid { object, field, .. } => {

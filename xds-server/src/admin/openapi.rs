@@ -4,6 +4,7 @@ mod accounts;
 
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Map, Value, json};
+use weir_schema::chat_template::ChatTemplate;
 
 use super::{
     operation::Operation,
@@ -12,7 +13,7 @@ use super::{
 };
 use crate::{
     access::RoleName,
-    file::{Consumer, Domain, Key, Provider, PublicModel, Quota},
+    file::{Consumer, Domain, Key, Provider, PublicModel, Quota, Route, StoredTemplate},
     object::ObjectKind,
     registry::SEEN_OF_MODELS,
 };
@@ -43,6 +44,8 @@ pub fn document() -> Value {
     paths.insert("/v1/snapshots".into(), snapshots());
     paths.insert("/v1/snapshots/{version}/restore".into(), restore());
     paths.extend(accounts::paths());
+    paths
+        .insert("/v1/templates/render".into(), render(&generator.subschema_for::<ChatTemplate>().to_value()));
     paths.insert("/v1/schema".into(), schema());
     paths.insert("/v1/status".into(), status());
     let mut schemas = generator.take_definitions(true);
@@ -75,6 +78,8 @@ fn spec(kind: ObjectKind, generator: &mut SchemaGenerator) -> Value {
         ObjectKind::Providers => generator.subschema_for::<Provider>(),
         ObjectKind::Models => generator.subschema_for::<PublicModel>(),
         ObjectKind::Quotas => generator.subschema_for::<Quota>(),
+        ObjectKind::Templates => generator.subschema_for::<StoredTemplate>(),
+        ObjectKind::Routes => generator.subschema_for::<Route>(),
     }
     .to_value()
 }
@@ -87,6 +92,8 @@ fn title(kind: ObjectKind) -> &'static str {
         ObjectKind::Providers => "Provider",
         ObjectKind::Models => "Model",
         ObjectKind::Quotas => "Quota",
+        ObjectKind::Templates => "StoredTemplate",
+        ObjectKind::Routes => "Route",
     }
 }
 
@@ -284,6 +291,17 @@ fn restore() -> Value {
     json!({"parameters": [version], "post": operation(Operation::Restore, json!({
         "description": "Serves an earlier snapshot until the configuration changes.",
         "responses": answered("200", "What is served now", &config, &["400", "404"]),
+    }))})
+}
+
+fn render(template: &Value) -> Value {
+    let variables = json!({"type": "object"});
+    let trial = object_of(&["template", "variables"], json!({"template": template, "variables": variables}));
+    let made = json!({"type": "object"});
+    json!({"post": operation(Operation::Render, json!({
+        "description": "Says what a template makes of variables, or what is wrong, and asks no model.",
+        "requestBody": {"required": true, "content": content(&trial)},
+        "responses": answered("200", "The request that would be sent, or the error", &made, &["400", "413"]),
     }))})
 }
 

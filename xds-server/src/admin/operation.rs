@@ -43,6 +43,8 @@ pub(super) enum Operation {
     AdjustQuota,
     /// `POST /v1/quotas/{name}/reset`
     ResetQuota,
+    /// `POST /v1/templates/render`
+    Render,
 }
 
 impl Operation {
@@ -51,21 +53,30 @@ impl Operation {
         use RoleName::{Admin, Provider, Tenant};
         match self {
             Self::List(kind) | Self::Get(kind) => match kind {
-                ObjectKind::Domains | ObjectKind::Quotas => &[Admin],
+                ObjectKind::Domains | ObjectKind::Quotas | ObjectKind::Templates | ObjectKind::Routes => {
+                    &[Admin]
+                }
                 ObjectKind::Providers => &[Admin, Provider],
                 ObjectKind::Models => &[Admin, Provider, Tenant],
                 ObjectKind::Consumers | ObjectKind::Keys => &[Admin, Tenant],
             },
             Self::Create(kind) | Self::Put(kind) | Self::Delete(kind) => match kind {
-                ObjectKind::Domains | ObjectKind::Quotas | ObjectKind::Providers => &[Admin],
+                ObjectKind::Domains
+                | ObjectKind::Quotas
+                | ObjectKind::Providers
+                | ObjectKind::Templates
+                | ObjectKind::Routes => &[Admin],
                 ObjectKind::Models => &[Admin, Provider],
                 ObjectKind::Consumers | ObjectKind::Keys => &[Admin, Tenant],
             },
             Self::Rotate => &[Admin, Tenant],
             Self::Authorised | Self::Authorise | Self::Withdraw => &[Admin, Provider],
-            Self::Apply | Self::ListTokens | Self::CreateToken | Self::RevokeToken | Self::Restore => {
-                &[Admin]
-            }
+            Self::Apply
+            | Self::ListTokens
+            | Self::CreateToken
+            | Self::RevokeToken
+            | Self::Restore
+            | Self::Render => &[Admin],
             Self::Usage | Self::Audit | Self::QuotaState | Self::AdjustQuota | Self::ResetQuota => &[Admin],
         }
     }
@@ -92,6 +103,7 @@ impl Operation {
             Self::QuotaState => "state_of_quotas".into(),
             Self::AdjustQuota => "adjust_quotas".into(),
             Self::ResetQuota => "reset_quotas".into(),
+            Self::Render => "render_templates".into(),
         }
     }
 }

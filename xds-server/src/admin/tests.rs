@@ -138,6 +138,18 @@ fn fill(registry: &Registry) {
             ObjectKind::Quotas,
             json!({"name": "all", "match": {"labels": {"tier": "free"}}, "limits": {"rpm": 10}}),
         ),
+        (
+            ObjectKind::Templates,
+            json!({"name": "title", "version": "1", "template": {
+                "model_name": "ledger-chat", "prompt_template": "Title: {{ .text }}",
+            }}),
+        ),
+        (
+            ObjectKind::Routes,
+            json!({"path": "/v1/title", "middlewares": [{"name": "v1_stored_chat_template", "options": {
+                "template": "title", "versions": [{"version": "1"}],
+            }}]}),
+        ),
     ];
     let objects = document.map(|(kind, spec)| Object::parse(kind, spec).unwrap());
     registry.apply(objects.into(), false, false).unwrap();

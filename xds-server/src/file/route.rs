@@ -6,6 +6,7 @@ use weir_schema::Name;
 use weir_schema::chat_template::ChatTemplate;
 use weir_schema::mcp::Mount;
 
+use super::TemplateUse;
 use crate::model::{self, McpOptions, Span};
 
 /// `routes[]`
@@ -18,8 +19,10 @@ pub struct Route {
     #[serde(default)]
     pub protocol: RouteProtocol,
     /// How long an answer may take as a whole. Default as long as what answers may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Span>,
     /// The tenant it is for. Default every one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub domain: Option<Name>,
     /// What answers: one.
     pub middlewares: Vec<Middleware>,
@@ -44,6 +47,9 @@ pub enum Middleware {
     /// An MCP server.
     #[serde(rename = "v1_mcp_server")]
     McpServer(Box<McpOptions>),
+    /// The same, by a template that is kept under a name.
+    #[serde(rename = "v1_stored_chat_template")]
+    StoredChatTemplate(TemplateUse),
 }
 
 impl Route {
@@ -57,6 +63,7 @@ impl Route {
         let answers = middlewares.into_iter().map(|middleware| match middleware {
             Middleware::ChatTemplate(options) => model::RouteAnswer::ChatTemplate(options),
             Middleware::McpServer(options) => model::RouteAnswer::McpServer(options),
+            Middleware::StoredChatTemplate(used) => model::RouteAnswer::StoredChatTemplate(used.into_model()),
         });
         model::Route { path, domain, timeout: timeout.map(Span::duration), answers: answers.collect() }
     }

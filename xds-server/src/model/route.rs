@@ -8,7 +8,7 @@ use weir_schema::mcp::Mount;
 use weir_template::chat::Chat;
 use weir_wire::openai::Endpoint;
 
-use super::{McpOptions, ModelError, Parts, Problem, PublicModel, known, unique};
+use super::{McpOptions, ModelError, Parts, Problem, PublicModel, TemplateUse, known, unique};
 
 /// A path, and what answers there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub enum RouteAnswer {
     ChatTemplate(Box<ChatTemplate>),
     /// An MCP server.
     McpServer(Box<McpOptions>),
+    /// The same, by a template that is kept under a name.
+    StoredChatTemplate(TemplateUse),
 }
 
 /// What a route is called among all routes: its path without the first slash, which the path of an object's URL has
@@ -48,19 +50,11 @@ impl Route {
         route_label(&self.path, self.domain.as_ref())
     }
 
-    /// Its template, if that is what answers.
-    pub fn chat_template(&self) -> Option<&ChatTemplate> {
-        self.answers.iter().find_map(|answer| match answer {
-            RouteAnswer::ChatTemplate(options) => Some(options.as_ref()),
-            RouteAnswer::McpServer(_) => None,
-        })
-    }
-
     /// The options of its MCP server, if that is what answers.
     pub fn mcp_server(&self) -> Option<&McpOptions> {
         self.answers.iter().find_map(|answer| match answer {
             RouteAnswer::McpServer(options) => Some(options.as_ref()),
-            RouteAnswer::ChatTemplate(_) => None,
+            RouteAnswer::ChatTemplate(_) | RouteAnswer::StoredChatTemplate(_) => None,
         })
     }
 }
@@ -81,20 +75,28 @@ impl Parts {
             self.check_domain_of_quota(domain, || at("domain"))?;
         }
         match route.answers.as_slice() {
-            [RouteAnswer::ChatTemplate(options)] => {
-                self.check_chat_template(options, route.domain.as_ref(), |field| {
-                    at(&format!("middlewares[0].options.{field}"))
-                })
-            }
+            [RouteAnswer::ChatTemplate(_) | RouteAnswer::StoredChatTemplate(_)] => {}
             [RouteAnswer::McpServer(options)] => {
-                self.check_mcp(options, |field| at(&format!("middlewares[0].options.{field}"))).map(|_| ())
+                let of = |field: &str| at(&format!("middlewares[0].options.{field}"));
+                return self.check_mcp(options, of).map(|_| ());
             }
-            _ => Err(ModelError { at: at("middlewares"), problem: Problem::NotOneAnswer }),
+            _ => return Err(ModelError { at: at("middlewares"), problem: Problem::NotOneAnswer }),
         }
+        let variants = self.variants(route)?;
+        if variants.is_empty() {
+            return Err(ModelError {
+                at: at("middlewares[0].options.versions"),
+                problem: Problem::VersionOrLabel,
+            });
+        }
+        variants.iter().try_for_each(|variant| {
+            let of = |field: &str| at(&format!("middlewares[0].options.{field}"));
+            self.check_chat_template(&variant.template, route.domain.as_ref(), of)
+        })
     }
 
     /// The template is one, and its model is there for those who can call it.
-    fn check_chat_template(
+    pub(super) fn check_chat_template(
         &self,
         options: &ChatTemplate,
         domain: Option<&Name>,

@@ -26,6 +26,9 @@ pub enum Refusal {
     /// It is not what the caller has seen of it.
     #[error("{0} is not as the request's condition says")]
     Condition(ObjectId),
+    /// A version of a template has its content for good.
+    #[error("{0} is there already with another content; make another version")]
+    Immutable(ObjectId),
     /// Something else needs it.
     #[error("{} is in use by {}", .id, .by)]
     InUse {

@@ -82,7 +82,12 @@ impl Sight<'_> {
             Role::Provider(provider) => match entry.object() {
                 Object::Provider(shown) => shown.name == *provider,
                 Object::Model(model) => entry.registrar() == Some(provider) && leads_to(model, provider),
-                Object::Domain(_) | Object::Consumer(_) | Object::Key(_) | Object::Quota(_) => false,
+                Object::Domain(_)
+                | Object::Consumer(_)
+                | Object::Key(_)
+                | Object::Quota(_)
+                | Object::Template(_)
+                | Object::Route(_) => false,
             },
             Role::Tenant(domain) => match entry.object() {
                 Object::Consumer(consumer) => self.consumers.contains(&consumer.name),
@@ -91,7 +96,11 @@ impl Sight<'_> {
                     Some(owner) => owner == domain,
                     None => self.models.iter().any(|pattern| pattern.matches(model.name.as_str())),
                 },
-                Object::Domain(_) | Object::Provider(_) | Object::Quota(_) => false,
+                Object::Domain(_)
+                | Object::Provider(_)
+                | Object::Quota(_)
+                | Object::Template(_)
+                | Object::Route(_) => false,
             },
         }
     }

@@ -179,6 +179,34 @@ fn what_is_in_use_stays() {
 }
 
 #[test]
+fn a_version_of_a_template_keeps_its_content_and_its_cases_hold() {
+    let bench = Bench::new();
+    bench.put(ObjectKind::Models, index("local")).unwrap();
+    let version = |version: &str, text: &str, prompt: &str, labels: Value| {
+        json!({
+            "name": "title", "version": version, "labels": labels, "template": {"model_name": "org/index-1.9", "prompt_template": text},
+            "cases": [{"variables": {"text": "x", "none": null}, "prompt": prompt}],
+        })
+    };
+    let put = |spec| bench.put(ObjectKind::Templates, spec);
+    let first = version("1", "Title: {{ .text }}", "Title: x", json!([]));
+    assert_eq!(
+        put(first.clone()).unwrap().0.spec,
+        Object::parse(ObjectKind::Templates, first).unwrap().spec()
+    );
+    let refused = put(version("1", "A title: {{ .text }}", "A title: x", json!([]))).unwrap_err();
+    assert!(matches!(&refused, Refusal::Immutable(id) if id.to_string() == "templates/title@1"), "{refused}");
+    put(version("1", "Title: {{ .text }}", "Title: x", json!(["production"]))).unwrap();
+    let refused = put(version("2", "Short title: {{ .text }}", "Title: x", json!([]))).unwrap_err();
+    let Refusal::Invalid { field, problem, .. } = refused else { panic!("{refused}") };
+    assert_eq!(
+        (field.as_str(), problem.as_str()),
+        ("cases[0]", "the template makes \"Short title: x\" of these variables")
+    );
+    put(version("2", "Short title: {{ .text }}", "Short title: x", json!([]))).unwrap();
+}
+
+#[test]
 fn a_domain_with_callers_stays() {
     let bench = Bench::new();
     bench.put(ObjectKind::Domains, json!({"name": "finance", "hosts": ["finance.example"]})).unwrap();

@@ -30,7 +30,27 @@ fn table() -> Vec<Row> {
     let provider = |name: &str| json!({"name": name, "upstream": "http://127.0.0.1:9090/v1"});
     let domain = |name: &str| json!({"name": name, "hosts": [format!("{name}.example")]});
     let quota = |name: &str| json!({"name": name, "limits": {"rpm": 1}});
+    let template = |version: &str| {
+        let options = json!({"model_name": "ledger-chat", "prompt_template": "Title: {{ .text }}"});
+        json!({"name": "title", "version": version, "labels": ["v"], "template": options})
+    };
+    let route = |path: &str| {
+        let options = json!({"template": "title", "versions": [{"version": "1"}]});
+        json!({"path": path, "middlewares": [{"name": "v1_stored_chat_template", "options": options}]})
+    };
+    let trial = json!({"template": template("1")["template"], "variables": {"text": "x"}});
     vec![
+        row("GET /v1/templates", "/v1/templates", none(), [200, 403, 403]),
+        row("POST /v1/templates", "/v1/templates", template("2"), [201, 403, 403]),
+        row("GET /v1/templates/{name}", "/v1/templates/title@1", none(), [200, 403, 403]),
+        row("PUT /v1/templates/{name}", "/v1/templates/title@1", template("1"), [200, 403, 403]),
+        row("DELETE /v1/templates/{name}", "/v1/templates/title@1", none(), [409, 403, 403]),
+        row("POST /v1/templates/render", "/v1/templates/render", trial, [200, 403, 403]),
+        row("GET /v1/routes", "/v1/routes", none(), [200, 403, 403]),
+        row("POST /v1/routes", "/v1/routes", route("/v1/more/*"), [201, 403, 403]),
+        row("GET /v1/routes/{name}", "/v1/routes/v1/title", none(), [200, 403, 403]),
+        row("PUT /v1/routes/{name}", "/v1/routes/v1/title", route("/v1/title"), [200, 403, 403]),
+        row("DELETE /v1/routes/{name}", "/v1/routes/v1/title", none(), [204, 403, 403]),
         row("GET /v1/domains", "/v1/domains", none(), [200, 403, 403]),
         row("POST /v1/domains", "/v1/domains", domain("music"), [201, 403, 403]),
         row("GET /v1/domains/{name}", "/v1/domains/video", none(), [200, 403, 403]),
