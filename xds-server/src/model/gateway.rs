@@ -95,11 +95,14 @@ impl Parts {
             let is_it = |name: &ModelName| parts.models.iter().any(|model| model.is_named(name.as_str()));
             domain.default_model = domain.default_model.take().filter(is_it);
         }
+        let has = |name: &ModelName| parts.models.iter().any(|model| model.is_named(name.as_str()));
+        parts.templates.retain(|stored| has(&stored.template.model_name));
         parts.routes.retain(|route| {
             let is_served = |answer: &RouteAnswer| match answer {
-                RouteAnswer::ChatTemplate(options) => {
-                    parts.models.iter().any(|model| model.is_named(options.model_name.as_str()))
-                }
+                RouteAnswer::ChatTemplate(options) => has(&options.model_name),
+                RouteAnswer::StoredChatTemplate(_) => self
+                    .variants(route)
+                    .is_ok_and(|variants| variants.iter().all(|variant| has(&variant.template.model_name))),
                 RouteAnswer::McpServer(_) => true,
             };
             route.domain.as_ref().is_none_or(|domain| gateway.serves_domain(domain))
