@@ -64,10 +64,10 @@ def ask(gateway, name):
     return httpx.post(f"{gateway.base_url}/chat/completions", headers=headers, json=body, timeout=20).status_code
 
 
-def ask_often(gateway, name, times, at_once=8):
+def ask_often(gateway, name, times, at_once=8, refused=(429,)):
     with ThreadPoolExecutor(at_once) as pool:
         statuses = list(pool.map(lambda _: ask(gateway, name), range(times)))
-    assert set(statuses) <= {200, 429}, statuses
+    assert set(statuses) <= {200, *refused}, statuses
     return statuses.count(200)
 
 
@@ -91,7 +91,8 @@ def test_a_budget_outlives_every_part(fleet):
     gateway.kill_control_plane()
     gateway.restart_control_plane()
     gateway.wait_until_in_sync()
-    admitted += ask_often(gateway, "crash", 10)
+    # An Envoy may not have found the ledger again, and then nothing passes that it has no slice for.
+    admitted += ask_often(gateway, "crash", 10, refused=(429, 503))
     # Its counts are gone with it; what it may have spent of its slice stays charged.
     os.kill(gateway._envoy.process.pid, signal.SIGKILL)
     gateway.start_envoy()

@@ -9,7 +9,7 @@ use rustls::{
 };
 
 /// A TLS client that believes the certificate authorities in a file of PEM; those of the system if none is given.
-pub(crate) fn client(file: Option<&Path>) -> Result<ClientConfig, AuthoritiesError> {
+pub fn client(file: Option<&Path>) -> Result<ClientConfig, AuthoritiesError> {
     let file = file.unwrap_or(Path::new(SYSTEM));
     let refused = |problem: String| AuthoritiesError { file: file.into(), problem };
     let found = CertificateDer::pem_file_iter(file).map_err(|error| refused(error.to_string()))?;
@@ -22,7 +22,7 @@ pub(crate) fn client(file: Option<&Path>) -> Result<ClientConfig, AuthoritiesErr
 }
 
 /// A TLS client that believes nobody, for where there is no TLS.
-pub(crate) fn nobody() -> ClientConfig {
+pub fn nobody() -> ClientConfig {
     with_roots(RootCertStore::empty())
 }
 

@@ -131,6 +131,10 @@ struct Serve {
     /// Where Envoys' quotas are kept: an SQLite database. Default beside the store
     #[arg(long, value_name = "WHERE", env = "WEIR_LEDGER")]
     ledger: Option<Place>,
+    /// The certificate authorities that a gateway with TLS is verified with when messages of MCP's transport of 2024-11-05
+    /// go back to it. Default the system's
+    #[arg(long, value_name = "FILE", env = "WEIR_HUB_CA")]
+    hub_ca: Option<PathBuf>,
     /// How the log is written
     #[arg(long, value_enum, env = "WEIR_LOG_FORMAT", default_value = "text")]
     log_format: telemetry::LogFormat,
@@ -233,7 +237,8 @@ impl Cli {
 impl Serve {
     fn run(self) -> Result<(), Failure> {
         telemetry::start(self.log_format, &self.log)?;
-        let Self { config, modules, xds, admin, store, admin_token_file: token_file, ledger, .. } = self;
+        let Self { config, modules, xds, admin, store, admin_token_file: token_file, ledger, hub_ca, .. } =
+            self;
         let files = |certificate: Option<PathBuf>, key: Option<PathBuf>, client_ca| {
             certificate.zip(key).map(|(certificate, key)| tls::Files { certificate, key, client_ca })
         };
@@ -251,6 +256,7 @@ impl Serve {
             store,
             token_file,
             ledger,
+            hub_ca,
         }))?)
     }
 }

@@ -69,6 +69,7 @@ pub fn compile(model: &Model, modules: &Modules) -> Result<Snapshot, CompileErro
     snapshot.insert(Kind::Extensions, extension::QUOTA, quota);
     let mcp = extension::mcp(parts, modules.mcp.as_deref())?;
     snapshot.insert(Kind::Extensions, extension::MCP, mcp);
+    snapshot.mcp = Arc::new(mcp::servers(parts));
     mcp::upstreams(parts, &mut snapshot);
     snapshot.insert(Kind::Listeners, GATEWAY, listener::listener(parts));
     snapshot.insert(Kind::Routes, GATEWAY, route::table(model, &routes));

@@ -12,6 +12,7 @@ use serde::de::{DeserializeSeed, IntoDeserializer};
 use serde_json::Value;
 use weir_schema::quota;
 
+use crate::hub::Servers;
 use crate::{
     key_table::KeyTable,
     secret::Secret,
@@ -28,6 +29,7 @@ pub struct Encoded {
     secrets: Vec<Secret>,
     keys: Arc<KeyTable>,
     quotas: Arc<quota::Config>,
+    mcp: Arc<Servers>,
 }
 
 /// A resource as it is sent.
@@ -69,8 +71,8 @@ impl Encoded {
             warmed_by.extend(service.map(|service| (name.to_owned(), service.to_owned())));
         }
         let (version, keys) = (Some(version(&resources)), Arc::clone(&snapshot.keys));
-        let quotas = Arc::clone(&snapshot.quotas);
-        Ok(Self { version, resources, warmed_by, secrets, keys, quotas })
+        let (quotas, mcp) = (Arc::clone(&snapshot.quotas), Arc::clone(&snapshot.mcp));
+        Ok(Self { version, resources, warmed_by, secrets, keys, quotas, mcp })
     }
 
     /// The same with those of these endpoint resources, by name, that its clusters use, added or in the place of others.
@@ -100,6 +102,11 @@ impl Encoded {
     /// The keys that Envoys look up.
     pub fn keys(&self) -> &KeyTable {
         &self.keys
+    }
+
+    /// The MCP servers.
+    pub fn mcp(&self) -> &Arc<Servers> {
+        &self.mcp
     }
 
     /// What the ledger grants by, and what tokens cost.

@@ -9,9 +9,17 @@ mod event;
 mod gateway;
 mod listen;
 mod relay;
+mod servers;
 mod sessions;
 
-use std::{convert::Infallible, path::Path, pin::pin, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    path::PathBuf,
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use axum::{
     Json, Router,
@@ -29,11 +37,13 @@ use tokio::{
     time,
 };
 use tokio_stream::{StreamExt, wrappers::ReceiverStream};
+use tracing::error;
 
 pub use gateway::{Address, InvalidAddress};
-pub use listen::{Changes, List, Lists};
+pub use listen::{Changes, List, Lists, Served};
+pub use servers::{Card, Fleet, Servers};
+pub(crate) use sessions::{DOMAIN_HEADER, GATEWAY_HEADER, KEY_HEADER};
 
-pub use crate::authorities::AuthoritiesError;
 use gateway::Gateway;
 use sessions::{Caller, Refused, Sessions};
 
@@ -41,8 +51,10 @@ use sessions::{Caller, Refused, Sessions};
 #[derive(Debug)]
 pub struct Hub {
     sessions: Arc<Sessions>,
-    gateway: Gateway,
-    lists: watch::Receiver<Arc<Lists>>,
+    fleet: watch::Receiver<Arc<Fleet>>,
+    /// Clients of the gateways that have been called, by their names.
+    gateways: Mutex<BTreeMap<String, (Address, Gateway)>>,
+    ca: Option<PathBuf>,
     lifetime: Duration,
 }
 
@@ -64,19 +76,30 @@ impl Default for Limits {
 }
 
 impl Hub {
-    /// A hub whose messages go to the gateway at `address`, and which tells of changes of the lists.
-    pub fn new(
-        address: Address,
-        ca: Option<&Path>,
-        lists: watch::Receiver<Arc<Lists>>,
-        limits: Limits,
-    ) -> Result<Self, AuthoritiesError> {
-        Ok(Self {
-            sessions: Arc::new(Sessions::new(limits.streams, limits.streams_of_caller)),
-            gateway: Gateway::at(address, ca)?,
-            lists,
-            lifetime: limits.lifetime,
-        })
+    /// A hub for these gateways. Those that speak TLS are believed by the certificate authorities of a file; by the
+    /// system's, if none is given.
+    pub fn new(fleet: watch::Receiver<Arc<Fleet>>, ca: Option<PathBuf>, limits: Limits) -> Self {
+        let sessions = Arc::new(Sessions::new(limits.streams, limits.streams_of_caller));
+        Self { sessions, fleet, gateways: Mutex::default(), ca, lifetime: limits.lifetime }
+    }
+
+    /// The client of a gateway. `None`: there is no such gateway, or nobody to believe it by.
+    fn gateway(&self, name: &str) -> Option<Gateway> {
+        let address = self.fleet.borrow().get(name)?.gateway.clone();
+        let mut known = self.gateways.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, gateway)) = known.get(name).filter(|(at, _)| *at == address) {
+            return Some(gateway.clone());
+        }
+        match Gateway::at(&address, self.ca.as_deref()) {
+            Ok(gateway) => {
+                known.insert(name.into(), (address, gateway.clone()));
+                Some(gateway)
+            }
+            Err(error) => {
+                error!(%address, "messages of MCP cannot go back to the gateway: {error}");
+                None
+            }
+        }
     }
 }
 
@@ -118,7 +141,7 @@ async fn open(
         // There is room, as nothing was sent before.
         drop(opened.events.try_send(event::event("endpoint", at.as_bytes())));
     }
-    let changes = Changes::since_now(&hub.lists, &base);
+    let changes = Changes::since_now(&hub.fleet, served(&headers, base));
     tokio::spawn(keep(Arc::clone(&hub), opened.id, opened.events, changes, listen::Filter::ALL, None));
     stream(opened.received)
 }
@@ -151,7 +174,9 @@ async fn post(
         return (StatusCode::NOT_FOUND, Json(event::error(None, 404, "no such session"))).into_response();
     };
     let Ok(turn) = Arc::clone(&session.turns).try_acquire_owned() else { return too_many() };
-    let gateway = hub.gateway.clone();
+    let Some(gateway) = hub.gateway(said(&headers, GATEWAY_HEADER)) else {
+        return StatusCode::BAD_GATEWAY.into_response();
+    };
     let relayed = async move {
         relay::relay(&gateway, &base, &headers, asked, &session).await;
         drop(turn);
@@ -174,7 +199,7 @@ fn listen(hub: &Arc<Hub>, path: &str, headers: &HeaderMap, message: &[u8]) -> Re
         Ok(opened) => opened,
         Err(Refused) => return too_many(),
     };
-    let changes = Changes::since_now(&hub.lists, &base);
+    let changes = Changes::since_now(&hub.fleet, served(headers, base));
     drop(opened.events.try_send(event::message(&listen::acknowledged(&id, filter))));
     tokio::spawn(keep(Arc::clone(hub), opened.id, opened.events, changes, filter, Some(id)));
     stream(opened.received)
@@ -229,6 +254,16 @@ fn stream(events: mpsc::Receiver<Bytes>) -> Response {
 fn endpoint(path: &str) -> String {
     let path = path.trim_end_matches('/');
     format!("/{}", path.strip_suffix("/mcp").unwrap_or(path))
+}
+
+/// The server that a request is about, as Envoy says it.
+fn served(headers: &HeaderMap, endpoint: String) -> Served {
+    let said = |name| said(headers, name).to_owned();
+    Served { gateway: said(GATEWAY_HEADER), domain: said(DOMAIN_HEADER), endpoint }
+}
+
+fn said<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
 fn too_many() -> Response {

@@ -13,7 +13,7 @@
 
 pub mod access;
 pub mod admin;
-mod authorities;
+pub mod authorities;
 pub mod bootstrap;
 pub mod cli;
 pub mod client;

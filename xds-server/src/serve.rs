@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use tokio::{
     net::{TcpListener, TcpSocket},
     signal::unix::{SignalKind, signal},
+    sync::watch,
     task::block_in_place,
     time,
 };
@@ -23,6 +24,8 @@ use crate::{
     admin::{self, Admin},
     compile::service_endpoints,
     discovery::Directory,
+    gateways::Gateways,
+    hub::{self, Fleet, Hub},
     ledger::{
         self,
         book::{Book, BookError, Place},
@@ -62,6 +65,8 @@ pub struct Options {
     pub store: Option<Location>,
     /// Where the API's first token is written. None: where the store says.
     pub token_file: Option<PathBuf>,
+    /// Whom gateways that speak TLS are believed by, when messages of MCP go back to them. None: the system.
+    pub hub_ca: Option<PathBuf>,
     /// Where the ledger is. None: beside the store, or if there is none, nowhere.
     pub ledger: Option<Place>,
 }
@@ -113,6 +118,8 @@ pub async fn serve(options: Options) -> Result<(), ServeError> {
         None => discovery,
     };
     let for_envoys = discovery.into_axum_router().merge(lookup::router(status.subscribe()));
+    let hub = Hub::new(mcp_servers(status.subscribe()), options.hub_ca, hub::Limits::default());
+    let for_envoys = for_envoys.merge(hub::router(Arc::new(hub)));
     let for_envoys = match &book {
         Some(book) => for_envoys.merge(ledger::service::router(book.clone(), status.subscribe())),
         None => for_envoys,
@@ -142,6 +149,28 @@ pub async fn serve(options: Options) -> Result<(), ServeError> {
     };
     info!("stopped");
     outcome
+}
+
+/// Follows the MCP servers of what is served.
+fn mcp_servers(mut served: watch::Receiver<Arc<Gateways>>) -> watch::Receiver<Arc<Fleet>> {
+    let of = |served: &Gateways| {
+        let servers = served.snapshots().values().map(|snapshot| Arc::clone(snapshot.mcp()));
+        Arc::new(servers.map(|servers| (servers.name.clone(), servers)).collect::<Fleet>())
+    };
+    let (sender, fleet) = watch::channel(of(&served.borrow_and_update()));
+    tokio::spawn(async move {
+        while served.changed().await.is_ok() {
+            let now = of(&served.borrow_and_update());
+            sender.send_if_modified(|known| {
+                let is_new = *known != now;
+                if is_new {
+                    *known = now;
+                }
+                is_new
+            });
+        }
+    });
+    fleet
 }
 
 /// The file beside a store that is a file.

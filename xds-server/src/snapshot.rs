@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use weir_schema::quota;
 
+use crate::hub::Servers;
 use crate::key_table::KeyTable;
 use crate::secret::{REDACTED, Secret};
 
@@ -14,6 +15,8 @@ use crate::secret::{REDACTED, Secret};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     resources: BTreeMap<Kind, BTreeMap<String, Resource>>,
+    /// The MCP servers, for the hub and the marketplace.
+    pub mcp: Arc<Servers>,
     /// The keys that Envoys look up, where there are too many to send them all.
     pub keys: Arc<KeyTable>,
     /// What the ledger grants by, and what tokens cost.

@@ -285,7 +285,7 @@ fn the_command_line_prints_what_it_should() {
     assert_eq!(resources["routes"]["weir"]["name"], "weir");
     let created = run(&["keys", "create", "--id", "laptop", "--models", "index,gpt-*"]);
     assert!(
-        created.contains("- {id: laptop, sha256: ") && created.contains("[\"index\", \"gpt-*\"]}"),
+        created.contains("- {id: laptop, prefix: wk-") && created.contains("[\"index\", \"gpt-*\"]}"),
         "{created}"
     );
     assert!(Secret::parse(created.lines().nth(1).unwrap()).is_ok());

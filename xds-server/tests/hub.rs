@@ -24,7 +24,7 @@ use hyper_util::{
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::watch, time};
 use weir::{
-    hub::{self, Address, Hub, Limits, List, Lists},
+    hub::{self, Address, Fleet, Hub, Limits, List, Servers},
     snapshot::Version,
 };
 
@@ -33,8 +33,9 @@ type Pool = Client<HttpConnector, Full<Bytes>>;
 /// A hub, the client of it, and what its gateway has received.
 struct Case {
     at: SocketAddr,
+    gateway: SocketAddr,
     pool: Pool,
-    lists: watch::Sender<Arc<Lists>>,
+    fleet: watch::Sender<Arc<Fleet>>,
     received: Arc<Mutex<Vec<(HeaderMap, Value)>>>,
 }
 
@@ -54,11 +55,11 @@ impl Case {
             async move { answer(&message).await }
         };
         let gateway = serve(Router::new().route("/logs", post(answer))).await;
-        let lists = watch::Sender::new(Arc::new(lists("1")));
-        let hub = Hub::new(Address::plain(gateway), None, lists.subscribe(), limits).unwrap();
+        let fleet = watch::Sender::new(fleet(gateway, "1"));
+        let hub = Hub::new(fleet.subscribe(), None, limits);
         let at = serve(hub::router(Arc::new(hub))).await;
         let pool = Client::builder(TokioExecutor::new()).build_http();
-        Self { at, pool, lists, received }
+        Self { at, gateway, pool, fleet, received }
     }
 
     async fn send(&self, method: &str, path: &str, key: &str, body: &str) -> Response {
@@ -66,6 +67,7 @@ impl Case {
             .method(method)
             .uri(format!("http://{}/mcp-hub{path}", self.at))
             .header("authorization", format!("Bearer {key}"))
+            .header("x-weir-gateway", "edge")
             .header("x-weir-key-id", key)
             .header("cookie", "private=1")
             .body(Full::new(body.to_owned().into()))
@@ -117,8 +119,15 @@ async fn serve(router: Router) -> SocketAddr {
     at
 }
 
-fn lists(tools: &str) -> Lists {
-    BTreeMap::from([("/logs".into(), BTreeMap::from([(List::Tools, Version::reported(tools))]))])
+fn fleet(gateway: SocketAddr, tools: &str) -> Arc<Fleet> {
+    let lists = BTreeMap::from([(List::Tools, Version::reported(tools))]);
+    let servers = Servers {
+        name: "edge".into(),
+        gateway: Address::plain(gateway),
+        lists: BTreeMap::from([("/logs".into(), lists)]),
+        cards: Vec::new(),
+    };
+    Arc::new(BTreeMap::from([("edge".into(), Arc::new(servers))]))
 }
 
 /// What the gateway of the test says.
@@ -226,7 +235,7 @@ async fn whoever_listens_is_told_that_tools_have_changed() {
     let answer = case.send("POST", "/logs/", "one", &listen.to_string()).await;
     let mut asked = Events { body: answer.into_body(), text: String::new() };
     assert_eq!(asked.message().await["method"], "notifications/subscriptions/acknowledged");
-    case.lists.send_replace(Arc::new(lists("2")));
+    case.fleet.send_replace(fleet(case.gateway, "2"));
     for events in [&mut unasked, &mut old] {
         assert_eq!(
             events.message().await,

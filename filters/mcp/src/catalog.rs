@@ -21,6 +21,8 @@ pub(crate) struct Served {
     origins: Vec<String>,
     pub(crate) request_bytes: u64,
     grants: Option<Vec<Grant>>,
+    /// Whether a hub holds its streams.
+    pub(crate) hub: bool,
     pub(crate) behind: Behind,
 }
 
@@ -44,10 +46,11 @@ impl Catalog {
                 let field = format!("servers[{at}].path");
                 return Err(ConfigError { field, problem: "another server has this path" });
             }
-            let served = Served::of(server).map_err(|LoadError { field, problem }| ConfigError {
-                field: format!("servers[{at}].backend.{field}: {problem}"),
-                problem: "the server is refused",
-            })?;
+            let served =
+                Served::of(server, config.hub).map_err(|LoadError { field, problem }| ConfigError {
+                    field: format!("servers[{at}].backend.{field}: {problem}"),
+                    problem: "the server is refused",
+                })?;
             servers.push(Rc::new(served));
         }
         Ok(Self(servers))
@@ -64,7 +67,7 @@ impl Catalog {
 }
 
 impl Served {
-    fn of(server: Server) -> Result<Self, LoadError> {
+    fn of(server: Server, hub: bool) -> Result<Self, LoadError> {
         let Server { name: _, domain, path, origins, request_bytes, grants, backend } = server;
         let behind = match backend {
             Backend::Orchestrator(orchestrator) => {
@@ -76,7 +79,7 @@ impl Served {
                 _ => return Err(LoadError::new("proxy.upstreams", "must be one that speaks streamable")),
             },
         };
-        Ok(Self { domain, path, origins, request_bytes: request_bytes.get().into(), grants, behind })
+        Ok(Self { domain, path, origins, request_bytes: request_bytes.get().into(), grants, hub, behind })
     }
 
     /// Whether it is there for a tenant.

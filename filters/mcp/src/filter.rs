@@ -14,6 +14,7 @@ use crate::stream::McpStream;
 pub struct Mcp {
     pub(crate) catalog: Catalog,
     pub(crate) identity: Identity,
+    pub(crate) hub: bool,
 }
 
 impl Filter for Mcp {
@@ -23,6 +24,7 @@ impl Filter for Mcp {
         REFUSED,
         UNIDENTIFIED,
         PASSED,
+        RELAYED,
         CALLS_OK,
         CALLS_REFUSED,
         CALLS_TOOL_ERROR,
@@ -34,8 +36,8 @@ impl Filter for Mcp {
     type Stream = McpStream;
 
     fn new(config: Config) -> Result<Self, ConfigError> {
-        let identity = config.identity;
-        Ok(Self { catalog: Catalog::of(config)?, identity })
+        let (identity, hub) = (config.identity, config.hub);
+        Ok(Self { catalog: Catalog::of(config)?, identity, hub })
     }
 
     fn stream(self: &Rc<Self>, _: StreamId) -> McpStream {
@@ -51,6 +53,8 @@ pub(crate) const REFUSED: Metric = Metric::counter("weir.mcp.refused_total");
 pub(crate) const UNIDENTIFIED: Metric = Metric::counter("weir.mcp.unidentified_total");
 /// Requests that passed to a server behind this one.
 pub(crate) const PASSED: Metric = Metric::counter("weir.mcp.passed_total");
+/// Requests that went to the hub.
+pub(crate) const RELAYED: Metric = Metric::counter("weir.mcp.relayed_total");
 /// Calls of tools, and readings of resources, that were answered.
 pub(crate) const CALLS_OK: Metric = Metric::counter("weir.mcp.calls_ok_total");
 /// Those of an unknown tool, one that the caller may not use, or with arguments that do not fit.

@@ -50,7 +50,7 @@ pub(crate) enum Answer {
     Done(Outcome),
     /// A call that goes on.
     Run(Box<Run>),
-    /// A subscription to changes, of which nothing here tells: it is acknowledged, and ends.
+    /// A subscription to changes: the hub's, or without one acknowledged, and at its end.
     Listen,
 }
 
@@ -100,12 +100,12 @@ impl Orchestrator {
 
     /// Answers a request.
     pub(crate) fn answer(&self, context: Context<'_>, asked: &Asked<'_>) -> Result<Answer, Refused> {
-        let version = asked.version;
+        let (version, tells) = (asked.version, context.served.hub);
         let refused = |error| Refused::of(error, version);
         let lister = Lister { edition: self.edition, page_size: self.page_size, version };
         match asked.method {
-            "initialize" if !version.is_modern() => self.initialize(asked).map_err(refused),
-            "server/discover" if version.is_modern() => Ok(Answer::Result(self.discover())),
+            "initialize" if !version.is_modern() => self.initialize(asked, tells).map_err(refused),
+            "server/discover" if version.is_modern() => Ok(Answer::Result(self.discover(tells))),
             "ping" if !version.is_modern() => Ok(Answer::Result(Map::new())),
             "tools/list" if !self.tools.is_empty() => {
                 let granted = |tool: &&Rc<ToolPlan>| context.served.grants(context.consumer, &tool.name);
@@ -149,7 +149,7 @@ impl Orchestrator {
         }
     }
 
-    fn initialize(&self, asked: &Asked<'_>) -> Result<Answer, RpcError> {
+    fn initialize(&self, asked: &Asked<'_>, tells: bool) -> Result<Answer, RpcError> {
         let Some(wanted) = asked.text("protocolVersion") else {
             return Err(RpcError::new(RpcError::INVALID_PARAMS, "\"protocolVersion\" is missing"));
         };
@@ -157,7 +157,7 @@ impl Orchestrator {
         let version = version.unwrap_or(Version::NEWEST_LEGACY);
         let mut result = Map::new();
         result.insert("protocolVersion".into(), version.as_str().into());
-        result.insert("capabilities".into(), self.capabilities());
+        result.insert("capabilities".into(), self.capabilities(tells));
         result.insert("serverInfo".into(), self.server_info());
         if let Some(instructions) = &self.info.instructions {
             result.insert("instructions".into(), instructions.as_str().into());
@@ -165,10 +165,10 @@ impl Orchestrator {
         Ok(Answer::Result(result))
     }
 
-    fn discover(&self) -> Map<String, Value> {
+    fn discover(&self, tells: bool) -> Map<String, Value> {
         let mut result = Map::new();
         result.insert("supportedVersions".into(), json!(Version::ALL.map(Version::as_str)));
-        result.insert("capabilities".into(), self.capabilities());
+        result.insert("capabilities".into(), self.capabilities(tells));
         if let Some(instructions) = &self.info.instructions {
             result.insert("instructions".into(), instructions.as_str().into());
         }
@@ -176,17 +176,17 @@ impl Orchestrator {
         result
     }
 
-    /// Only what is configured.
-    fn capabilities(&self) -> Value {
+    /// Only what is configured; `tells` is whether a hub tells of changes.
+    fn capabilities(&self, tells: bool) -> Value {
         let mut all = Map::new();
         if !self.tools.is_empty() {
-            all.insert("tools".into(), json!({"listChanged": false}));
+            all.insert("tools".into(), json!({"listChanged": tells}));
         }
         if !self.resources.is_empty() {
-            all.insert("resources".into(), json!({"subscribe": false, "listChanged": false}));
+            all.insert("resources".into(), json!({"subscribe": false, "listChanged": tells}));
         }
         if !self.prompts.is_empty() {
-            all.insert("prompts".into(), json!({"listChanged": false}));
+            all.insert("prompts".into(), json!({"listChanged": tells}));
         }
         if self.completes() {
             all.insert("completions".into(), json!({}));

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use weir_core::Reply;
+use weir_schema::mcp::Place;
 use weir_wire::jsonrpc::RpcError;
 
 /// Answers to messages.
@@ -21,9 +22,10 @@ pub(crate) fn refused(status: u16, details: &'static str, message: impl Into<Cow
     Reply::json(status, details, error.answer(None).into_bytes())
 }
 
-/// A method that the endpoint does not serve.
-pub(crate) fn method_not_allowed() -> Reply {
-    refused(405, "weir_mcp_method", "this endpoint takes POST").with_header("allow", "POST")
+/// A method that what stands at a path does not serve.
+pub(crate) fn method_not_allowed(place: Place) -> Reply {
+    let allowed = if place == Place::Sse { "GET" } else { "POST" };
+    refused(405, "weir_mcp_method", format!("this endpoint takes {allowed}")).with_header("allow", allowed)
 }
 
 /// The body is larger than any may be.

@@ -9,13 +9,14 @@ use std::mem;
 use std::rc::Rc;
 
 use weir_core::{Answer, CallError, CallId, Cx, Flow, Head, Part, Reply, Side, Stream};
-use weir_schema::mcp::Place;
+use weir_schema::ROUTE_HEADER;
+use weir_schema::mcp::{HUB_ROUTE, Place};
 use weir_schema::router::Identity;
 use weir_schema::state::{self, Grant};
 use weir_wire::openai::ApiError;
 
 use crate::catalog::Served;
-use crate::filter::{MESSAGES, Mcp, REFUSED, UNIDENTIFIED};
+use crate::filter::{MESSAGES, Mcp, REFUSED, RELAYED, UNIDENTIFIED};
 use crate::mirror::Mirror;
 use crate::proxy::{Kept, Passing};
 use crate::reply;
@@ -103,9 +104,21 @@ impl McpStream {
             return self.pass(cx, passing);
         }
         match Batch::read(cx, served, consumer, &mirror, &body) {
+            Ok(batch) if batch.is_relayed() => {
+                cx.set_request_header(ROUTE_HEADER, HUB_ROUTE);
+                self.relay(cx)
+            }
             Ok(batch) => self.answer(cx, batch),
             Err(refused) => refuse(cx, refused),
         }
+    }
+
+    /// Lets a request flow to the hub.
+    fn relay(&mut self, cx: &mut Cx<'_>) -> Flow {
+        cx.skip(Part::RequestBody);
+        cx.count(RELAYED);
+        self.phase = Phase::Over;
+        Flow::Continue
     }
 
     /// Lets a request flow on, if it may.
@@ -149,8 +162,14 @@ impl Stream for McpStream {
         if head.get("origin").is_some_and(|origin| !served.allows_origin(origin)) {
             return refuse(cx, reply::refused(403, "weir_mcp_origin", "this Origin may not call the server"));
         }
+        if head.text(ROUTE_HEADER) == Some(HUB_ROUTE) {
+            return self.relay(cx);
+        }
         match place {
             Place::Endpoint => {}
+            Place::Sse | Place::Message if self.filter.hub => {
+                return refuse(cx, reply::method_not_allowed(place));
+            }
             Place::Sse | Place::Message | Place::Nowhere => {
                 return refuse(cx, reply::refused(404, "weir_mcp_nowhere", "nothing is served at this path"));
             }
@@ -163,7 +182,7 @@ impl Stream for McpStream {
                 let passing = Passing::bare(cx, served, proxy, consumer, kept);
                 return self.pass(cx, passing);
             }
-            _ => return refuse(cx, reply::method_not_allowed()),
+            _ => return refuse(cx, reply::method_not_allowed(place)),
         }
         if !is_json(head) {
             let message = "the body must be application/json, and not compressed";

@@ -7,6 +7,8 @@ use std::mem;
 use std::rc::Rc;
 
 use weir_core::{Cx, Flow, Head, Part, Reply, Stream, StreamId};
+use weir_schema::ROUTE_HEADER;
+use weir_schema::mcp::HUB_ROUTE;
 use weir_schema::quota::Rule;
 use weir_schema::state::{self, Usage, UsageSource};
 use weir_wire::openai::{Endpoint, RequestBody};
@@ -162,7 +164,9 @@ impl QuotaStream {
 impl Stream for QuotaStream {
     fn on_request_head(&mut self, cx: &mut Cx<'_>, head: &Head<'_>) -> Flow {
         self.phase = Phase::Over;
-        if self.filter.config.rules.is_empty() {
+        let to_hub = || head.text(ROUTE_HEADER) == Some(HUB_ROUTE);
+        // What the hub is sent comes back, and is counted then.
+        if self.filter.config.rules.is_empty() || to_hub() {
             return Flow::Continue;
         }
         let mut caller = Caller::read(cx, &self.filter.config);

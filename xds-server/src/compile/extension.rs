@@ -68,7 +68,7 @@ pub(super) fn auth(parts: &Parts, module: &Path) -> Result<Value, CompileError> 
         lookup,
         model_check: auth::ModelCheck::Router,
         held_body_bytes: HELD_BODY_BYTES,
-        relayed: Vec::new(),
+        relayed: mcp::relayed(parts),
     };
     plugin("auth", AUTH, module, &config)
 }

@@ -1,11 +1,13 @@
 //! MCP servers: the configuration of their filter, the clusters of what they call, and the routes to servers behind them.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use serde_json::{Value, json};
 use weir_schema::{
-    mcp::{Backend, Config, Grant, Proxy, Server},
-    router::{Identity, McpEndpoint},
+    Name,
+    mcp::{Backend, Config, Grant, HUB_ROUTE, Mount, Orchestrator, Proxy, Server},
+    router::{Identity, McpEndpoint, Relayed},
+    state,
 };
 
 use super::{
@@ -13,8 +15,10 @@ use super::{
     seconds, with,
 };
 use crate::{
-    model::{self, CredentialType, McpPlan, Parts, PlannedUpstream, UpstreamAuth},
-    snapshot::{Kind, Snapshot},
+    bootstrap,
+    hub::{self, Address, Card, DOMAIN_HEADER, GATEWAY_HEADER, KEY_HEADER, List, Servers},
+    model::{self, CredentialType, Gateway, McpPlan, Parts, PlannedUpstream, UpstreamAuth},
+    snapshot::{Kind, Snapshot, Version},
 };
 
 /// What the filter is told; nothing if there is no server.
@@ -37,7 +41,54 @@ pub(super) fn config(parts: &Parts) -> Option<Config> {
         }
     };
     let servers: Vec<_> = parts.mcp_servers().map(server).collect();
-    (!servers.is_empty()).then_some(Config { servers, identity: Identity::Required })
+    (!servers.is_empty()).then_some(Config { servers, identity: Identity::Required, hub: true })
+}
+
+/// The paths of servers that clients of 2024-11-05 can call, whose messages come back from the hub.
+pub(super) fn relayed(parts: &Parts) -> Vec<Mount> {
+    parts.mcp_servers().map(|(route, _, _)| route.path.clone()).collect()
+}
+
+/// What the hub and the marketplace are told.
+pub(super) fn servers(parts: &Parts) -> Servers {
+    let Gateway { ref name, address, port, .. } = parts.gateway;
+    let tls = parts.domains.iter().any(|domain| domain.tls.is_some());
+    let mut servers = Servers {
+        name: name.to_string(),
+        gateway: Address::listening(SocketAddr::new(address, port), tls),
+        ..Servers::default()
+    };
+    for (route, options, plan) in parts.mcp_servers() {
+        let domain = route.domain.as_ref().map_or("", Name::as_str);
+        let (info, lists) = match &plan.backend {
+            Backend::Orchestrator(served) => (Some(&served.server), lists(served, options)),
+            // What a server behind this one offers is its own to tell.
+            Backend::Proxy(_) => (None, BTreeMap::new()),
+        };
+        servers.lists.insert(format!("{domain}{}", route.path.base()), lists);
+        servers.cards.push(Card {
+            name: plan.name,
+            domain: route.domain.clone(),
+            path: route.path.clone(),
+            title: info.and_then(|info| info.title.clone()),
+            description: info.and_then(|info| info.description.clone()),
+            version: info.map_or_else(|| "1.0.0".into(), |info| info.version.clone()),
+        });
+    }
+    servers
+}
+
+/// The lists of a server, as hashes; who may use what is a part of them.
+fn lists(served: &Orchestrator, options: &model::McpOptions) -> BTreeMap<List, Version> {
+    let hashed = |parts: &[serde_json::Result<Vec<u8>>]| {
+        Version::of(parts.iter().map(|part| part.as_deref().unwrap_or_default()))
+    };
+    let grants = || serde_json::to_vec(&options.grants);
+    BTreeMap::from([
+        (List::Tools, hashed(&[serde_json::to_vec(&served.tools), grants()])),
+        (List::Resources, hashed(&[serde_json::to_vec(&served.resources)])),
+        (List::Prompts, hashed(&[serde_json::to_vec(&served.prompts)])),
+    ])
 }
 
 /// The endpoints, for the `router` filter to let pass.
@@ -47,6 +98,10 @@ pub(super) fn endpoints(parts: &Parts) -> Vec<McpEndpoint> {
         domain: route.domain.clone(),
         path: route.path.clone(),
         request_bytes: plan.request_bytes,
+        relayed: match plan.backend {
+            Backend::Orchestrator(_) => Relayed::Streams,
+            Backend::Proxy(_) => Relayed::Sse,
+        },
     };
     parts.mcp_servers().map(endpoint).collect()
 }
@@ -99,7 +154,33 @@ pub(super) fn routes(parts: &Parts) -> Vec<(String, Value)> {
             routes.push((upstream.route, json!({"match": {"prefix": "/"}, "route": with(to, host)})));
         }
     }
+    if parts.mcp_servers().next().is_some() {
+        routes.push((HUB_ROUTE.into(), to_hub(&parts.gateway)));
+    }
     routes
+}
+
+/// To the hub, which is told who asks. Its streams last.
+fn to_hub(gateway: &Gateway) -> Value {
+    let state = |name: &str| format!("%FILTER_STATE(wasm.{name}:PLAIN)%");
+    let told = [
+        (GATEWAY_HEADER, gateway.name.to_string()),
+        (DOMAIN_HEADER, state(state::DOMAIN)),
+        (KEY_HEADER, state(state::KEY_ID)),
+    ];
+    let headers = told.map(|(name, value)| {
+        json!({"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"})
+    });
+    json!({
+        "match": {"prefix": "/"},
+        "route": {
+            "cluster": bootstrap::CLUSTER,
+            "prefix_rewrite": format!("{}/", hub::PREFIX),
+            "timeout": "0s",
+            "idle_timeout": seconds(SILENCE),
+        },
+        "request_headers_to_add": headers,
+    })
 }
 
 /// Where an API key stands unless another header is named.

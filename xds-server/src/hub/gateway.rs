@@ -2,15 +2,16 @@
 
 use std::{
     fmt, io,
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::Path,
     pin::Pin,
     str::FromStr,
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use axum::body::Bytes;
-use http::{HeaderMap, Request, Response, Uri};
+use http::{HeaderMap, Request, Response, Uri, uri::Authority};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -23,16 +24,17 @@ use tower_service::Service;
 
 use crate::authorities::{self, AuthoritiesError};
 
-/// Where the gateway listens: `http://127.0.0.1:10000`, or `https://` if it speaks TLS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where a gateway is reached: `http://127.0.0.1:10000`, or `https://` if it speaks TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
     tls: bool,
-    socket: SocketAddr,
+    /// A host and a port.
+    at: String,
 }
 
 /// A text that is no address of a gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a gateway's address is http://IP:PORT or https://IP:PORT")]
+#[error("a gateway's address is http://HOST:PORT or https://HOST:PORT")]
 pub struct InvalidAddress;
 
 /// A client of one gateway. A request names the host that its own client has asked, which tells the gateway the
@@ -45,10 +47,10 @@ pub(super) struct Gateway {
 
 impl Gateway {
     /// The gateway at `address`, believed by these certificate authorities if it speaks TLS.
-    pub(super) fn at(address: Address, ca: Option<&Path>) -> Result<Self, AuthoritiesError> {
+    pub(super) fn at(address: &Address, ca: Option<&Path>) -> Result<Self, AuthoritiesError> {
         let tls = if address.tls { authorities::client(ca)? } else { authorities::nobody() };
         let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
-        let connector = connector.wrap_connector(Pinned(address.socket));
+        let connector = connector.wrap_connector(Pinned(address.at.as_str().into()));
         Ok(Self { tls: address.tls, pool: Client::builder(TokioExecutor::new()).build(connector) })
     }
 
@@ -80,8 +82,8 @@ pub(super) enum Unreachable {
 }
 
 /// Connects to one address, whatever is asked for.
-#[derive(Clone, Copy, Debug)]
-struct Pinned(SocketAddr);
+#[derive(Clone, Debug)]
+struct Pinned(Arc<str>);
 
 impl Service<Uri> for Pinned {
     type Response = TokioIo<TcpStream>;
@@ -93,15 +95,25 @@ impl Service<Uri> for Pinned {
     }
 
     fn call(&mut self, _: Uri) -> Self::Future {
-        let Self(address) = *self;
-        Box::pin(async move { Ok(TokioIo::new(TcpStream::connect(address).await?)) })
+        let at = Arc::clone(&self.0);
+        Box::pin(async move { Ok(TokioIo::new(TcpStream::connect(&*at).await?)) })
     }
 }
 
 impl Address {
     /// A gateway without TLS.
     pub fn plain(socket: SocketAddr) -> Self {
-        Self { tls: false, socket }
+        Self { tls: false, at: socket.to_string() }
+    }
+
+    /// A gateway that listens at `socket`, as it is reached on its own machine.
+    pub fn listening(socket: SocketAddr, tls: bool) -> Self {
+        let ip = match socket.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            ip => ip,
+        };
+        Self { tls, at: SocketAddr::new(ip, socket.port()).to_string() }
     }
 }
 
@@ -109,18 +121,21 @@ impl FromStr for Address {
     type Err = InvalidAddress;
 
     fn from_str(text: &str) -> Result<Self, InvalidAddress> {
-        let (tls, socket) = match text.split_once("://") {
-            Some(("http", socket)) => (false, socket),
-            Some(("https", socket)) => (true, socket),
+        let (tls, at) = match text.split_once("://") {
+            Some(("http", at)) => (false, at),
+            Some(("https", at)) => (true, at),
             Some(_) | None => return Err(InvalidAddress),
         };
-        let socket = socket.trim_end_matches('/').parse().map_err(|_| InvalidAddress)?;
-        Ok(Self { tls, socket })
+        let at: Authority = at.trim_end_matches('/').parse().map_err(|_| InvalidAddress)?;
+        if at.port().is_none() || at.as_str().contains('@') {
+            return Err(InvalidAddress);
+        }
+        Ok(Self { tls, at: at.to_string() })
     }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}", if self.tls { "https" } else { "http" }, self.socket)
+        write!(f, "{}://{}", if self.tls { "https" } else { "http" }, self.at)
     }
 }

@@ -5,9 +5,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use serde_json::{Value, json};
 use tokio::{sync::watch, time};
 
+use super::Fleet;
 use crate::snapshot::Version;
 
-/// What each server offers, by its endpoint, as hashes of its lists.
+/// What servers offer, as hashes of their lists.
 pub type Lists = BTreeMap<String, BTreeMap<List, Version>>;
 
 /// A list of a server's.
@@ -32,9 +33,22 @@ pub(super) struct Filter {
 /// The changes of one server's lists.
 #[derive(Debug)]
 pub struct Changes {
-    lists: watch::Receiver<Arc<Lists>>,
-    endpoint: String,
+    fleet: watch::Receiver<Arc<Fleet>>,
+    of: Served,
     known: BTreeMap<List, Version>,
+    /// Whether something has changed that was not looked at yet.
+    stirred: bool,
+}
+
+/// A server, as a tenant of a gateway sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// The gateway's name.
+    pub gateway: String,
+    /// The tenant's.
+    pub domain: String,
+    /// The server's endpoint.
+    pub endpoint: String,
 }
 
 impl Filter {
@@ -71,21 +85,24 @@ impl List {
 }
 
 impl Changes {
-    /// What changes at an endpoint from now on.
-    pub fn since_now(lists: &watch::Receiver<Arc<Lists>>, endpoint: &str) -> Self {
-        let mut lists = lists.clone();
-        let known = lists.borrow_and_update().get(endpoint).cloned().unwrap_or_default();
-        Self { lists, endpoint: endpoint.into(), known }
+    /// What changes from now on.
+    pub fn since_now(fleet: &watch::Receiver<Arc<Fleet>>, of: Served) -> Self {
+        let mut fleet = fleet.clone();
+        let known = of.lists(&fleet.borrow_and_update());
+        Self { fleet, of, known, stirred: false }
     }
 
-    /// Waits for changes, and a moment longer for those that come with them. Never done once nothing can change.
+    /// Waits for changes, and a moment longer for those that come with them. Never done once nothing can change. It may
+    /// be given up and asked again at any time.
     pub async fn next(&mut self) -> Vec<List> {
         loop {
-            if self.lists.changed().await.is_err() {
+            if !self.stirred && self.fleet.changed().await.is_err() {
                 std::future::pending::<()>().await;
             }
+            self.stirred = true;
             time::sleep(SETTLED).await;
-            let now = self.lists.borrow_and_update().get(&self.endpoint).cloned().unwrap_or_default();
+            self.stirred = false;
+            let now = self.of.lists(&self.fleet.borrow_and_update());
             let changed = |list: &List| self.known.get(list) != now.get(list);
             let told: Vec<_> = List::ALL.into_iter().filter(changed).collect();
             self.known = now;
@@ -93,6 +110,15 @@ impl Changes {
                 return told;
             }
         }
+    }
+}
+
+impl Served {
+    fn lists(&self, fleet: &Fleet) -> BTreeMap<List, Version> {
+        fleet
+            .get(&self.gateway)
+            .map(|servers| servers.lists(&self.domain, &self.endpoint))
+            .unwrap_or_default()
     }
 }
 
@@ -148,27 +174,47 @@ const SETTLED: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
+    use super::super::Servers;
     use super::*;
 
-    fn lists(tools: &str) -> Arc<Lists> {
-        let logs = BTreeMap::from([
-            (List::Tools, Version::reported(tools)),
-            (List::Prompts, Version::reported("same")),
-        ]);
-        Arc::new(BTreeMap::from([("/logs".to_owned(), logs)]))
+    fn fleet(tools: &str) -> Arc<Fleet> {
+        let lists = |tools| {
+            BTreeMap::from([
+                (List::Tools, Version::reported(tools)),
+                (List::Prompts, Version::reported("same")),
+            ])
+        };
+        let servers = Servers {
+            lists: BTreeMap::from([
+                ("/logs".to_owned(), lists(tools)),
+                ("video/logs".to_owned(), lists("video")),
+            ]),
+            ..Servers::default()
+        };
+        Arc::new(BTreeMap::from([("edge".to_owned(), Arc::new(servers))]))
+    }
+
+    fn served(gateway: &str, domain: &str) -> Served {
+        Served { gateway: gateway.into(), domain: domain.into(), endpoint: "/logs".into() }
     }
 
     #[tokio::test(start_paused = true)]
     async fn only_the_lists_of_the_own_server_that_differ_are_told() {
-        let (sender, receiver) = watch::channel(lists("1"));
-        let mut own = Changes::since_now(&receiver, "/logs");
-        let mut other = Changes::since_now(&receiver, "/other");
-        sender.send_replace(lists("1"));
-        sender.send_replace(lists("2"));
+        let (sender, receiver) = watch::channel(fleet("1"));
+        let mut own = Changes::since_now(&receiver, served("edge", "finance"));
+        let mut others = [("edge", "video"), ("inner", "finance")]
+            .map(|(gateway, domain)| Changes::since_now(&receiver, served(gateway, domain)));
+        sender.send_replace(fleet("1"));
+        sender.send_replace(fleet("2"));
+        // Given up while it waits for more, it still knows that something has changed.
+        assert!(time::timeout(SETTLED / 2, own.next()).await.is_err());
         assert_eq!(own.next().await, [List::Tools]);
+        sender.send_replace(fleet("3"));
+        for other in &mut others {
+            assert!(time::timeout(Duration::from_secs(60), other.next()).await.is_err());
+        }
         sender.send_replace(Arc::default());
         assert_eq!(own.next().await, [List::Tools, List::Prompts]);
-        assert!(time::timeout(Duration::from_secs(60), other.next()).await.is_err());
     }
 
     #[test]

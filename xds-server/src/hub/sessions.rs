@@ -138,6 +138,8 @@ impl Session {
 
 /// Where Envoy says of which tenant a caller is; a client cannot.
 pub(crate) const DOMAIN_HEADER: &str = "x-weir-domain";
+/// Where Envoy says for which gateway it speaks; a client cannot.
+pub(crate) const GATEWAY_HEADER: &str = "x-weir-gateway";
 /// Where Envoy says with which key a caller has come; a client cannot.
 pub(crate) const KEY_HEADER: &str = "x-weir-key-id";
 

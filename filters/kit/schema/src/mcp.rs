@@ -28,7 +28,13 @@ pub struct Config {
     /// Whether `auth` stands before this filter.
     #[serde(default)]
     pub identity: Identity,
+    /// Whether [`HUB_ROUTE`] leads to a hub: it holds the streams that no filter can, and tells of changes of lists.
+    #[serde(default)]
+    pub hub: bool,
 }
+
+/// What the route table matches in [`crate::ROUTE_HEADER`] for the hub. No model's route has this name.
+pub const HUB_ROUTE: &str = "+mcp-hub";
 
 /// An MCP server as callers see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use core::num::NonZeroU32;
 use serde::{Deserialize, Serialize};
 
 use crate::compat::RuleText;
-use crate::mcp::Mount;
+use crate::mcp::{Mount, Place};
 use crate::{ModelName, ModelPattern, Name};
 
 /// Configuration of the `router` filter.
@@ -135,6 +135,39 @@ pub struct McpEndpoint {
     pub path: Mount,
     /// The largest request body in bytes that is read for the tools it calls; the `mcp` filter refuses more.
     pub request_bytes: NonZeroU32,
+    /// Which of its requests go to the hub ([`crate::mcp::HUB_ROUTE`]). Default none.
+    #[serde(default, skip_serializing_if = "Relayed::is_none")]
+    pub relayed: Relayed,
+}
+
+/// Which requests to an MCP server go to the hub.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Relayed {
+    /// None: there is no hub.
+    #[default]
+    None,
+    /// Those of the transport of 2024-11-05.
+    Sse,
+    /// Those too that open a stream of the server's own messages with GET.
+    Streams,
+}
+
+impl Relayed {
+    /// Whether a request goes to the hub.
+    pub fn has(self, method: &str, place: Place) -> bool {
+        match place {
+            Place::Sse => self != Self::None && method == "GET",
+            Place::Message => self != Self::None && method == "POST",
+            Place::Endpoint => self == Self::Streams && method == "GET",
+            Place::Nowhere => false,
+        }
+    }
+
+    fn is_none(&self) -> bool {
+        *self == Self::None
+    }
 }
 
 /// A tenant, and which of the shared models it sees.

@@ -38,6 +38,8 @@ enum Slot {
     },
     /// A stream of events.
     Events(String),
+    /// The hub answers.
+    Relayed,
     Running {
         id: String,
         version: Version,
@@ -112,6 +114,7 @@ impl Batch {
                 answered_with(id, finished(Value::Object(result).to_string(), orchestrator, version))
             }
             Ok((version, Answer::Json(json))) => answered_with(id, finished(json, orchestrator, version)),
+            Ok((_, Answer::Listen)) if served.hub => Slot::Relayed,
             Ok((version, Answer::Listen)) => Slot::Events(listened(id, orchestrator, version)),
             Ok((version, Answer::Done(outcome))) => self.done(cx, id.as_json(), version, outcome),
             Ok((version, Answer::Run(run))) => {
@@ -133,6 +136,11 @@ impl Batch {
         }
     }
 
+    /// Whether it is for the hub to answer.
+    pub(super) fn is_relayed(&self) -> bool {
+        self.slots.iter().any(|slot| matches!(slot, Slot::Relayed))
+    }
+
     /// The answer, once each message has one.
     pub(super) fn reply(&self) -> Option<Reply> {
         let mut answers = Vec::new();
@@ -140,7 +148,7 @@ impl Batch {
             match slot {
                 Slot::Answered { status, json } => answers.push((*status, json.as_str())),
                 Slot::Events(events) => return Some(event_stream(events)),
-                Slot::Running { .. } => return None,
+                Slot::Running { .. } | Slot::Relayed => return None,
             }
         }
         let details = self.kinds.first().map_or("weir_mcp_answer", |kind| match kind {

@@ -95,10 +95,14 @@ impl Request {
     }
 
     fn of(consumer: &str) -> Self {
+        Self::with(consumer, config())
+    }
+
+    fn with(consumer: &str, config: Value) -> Self {
         let bench = Bench::default();
         bench.state.borrow_mut().insert(state::GRANT.into(), b"video\n*".to_vec());
         bench.state.borrow_mut().insert(state::CONSUMER.into(), consumer.as_bytes().to_vec());
-        let filter = Rc::new(Mcp::new(serde_json::from_value(config()).unwrap()).unwrap());
+        let filter = Rc::new(Mcp::new(serde_json::from_value(config).unwrap()).unwrap());
         Self { bench, stream: filter.stream(StreamId(1)) }
     }
 

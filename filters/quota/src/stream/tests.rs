@@ -335,3 +335,18 @@ fn every_endpoint_is_metered() {
         assert_eq!(status, 429, "{path}: a second request in a minute");
     }
 }
+
+#[test]
+fn what_the_hub_is_sent_is_counted_when_it_comes_back() {
+    let (bench, filter) = (bench(), quota(r#"{"name": "one", "limits": {"rpm": 1}}"#));
+    let send = |route: &str| {
+        let fields = [(":method", "POST"), (":path", "/logs/message"), (ROUTE_HEADER, route)];
+        let mut stream = filter.stream(StreamId(1));
+        bench.run(|cx| stream.on_request_head(cx, &Head::new(&fields, false))).0
+    };
+    assert_eq!(
+        (send(HUB_ROUTE), send(HUB_ROUTE), send("index")),
+        (Flow::Continue, Flow::Continue, Flow::Continue)
+    );
+    assert!(matches!(send("index"), Flow::Reply(_)));
+}

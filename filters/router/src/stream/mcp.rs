@@ -3,8 +3,10 @@
 use std::mem;
 
 use weir_core::{Cx, Flow, Head, Part, Reply};
-use weir_schema::HEADER_PREFIX;
+use weir_schema::mcp::HUB_ROUTE;
+use weir_schema::router::McpEndpoint;
 use weir_schema::state::{self, Grant};
+use weir_schema::{HEADER_PREFIX, ROUTE_HEADER};
 use weir_wire::jsonrpc::{Asked, asked};
 
 use super::{Phase, RouterStream};
@@ -23,7 +25,8 @@ impl RouterStream {
     pub(super) fn elsewhere(&mut self, cx: &mut Cx<'_>, head: &Head<'_>, method: &str, path: &str) -> Flow {
         let bare = path.split_once('?').map_or(path, |(path, _)| path);
         let filter = std::rc::Rc::clone(&self.filter);
-        let mut at = filter.mcp.iter().filter(|server| server.path.find(bare).is_some()).peekable();
+        let place = |server: &McpEndpoint| server.path.find(bare);
+        let mut at = filter.mcp.iter().filter(|server| place(server).is_some()).peekable();
         if at.peek().is_none() {
             cx.count(BAD_REQUEST);
             return Flow::Reply(reply::unserved(method, path));
@@ -42,6 +45,11 @@ impl RouterStream {
         let forged = head.fields().filter_map(|(name, _)| str::from_utf8(name).ok());
         for name in forged.filter(|name| name.starts_with(HEADER_PREFIX)) {
             cx.remove_request_header(name.to_owned());
+        }
+        if place(server).is_some_and(|place| server.relayed.has(method, place)) {
+            // What it carries comes back as a request of its own, and is a call of the server then.
+            cx.set_request_header(ROUTE_HEADER, HUB_ROUTE);
+            return Flow::Continue;
         }
         cx.publish(state::MCP_SERVER, server.server.as_str());
         cx.count(TO_MCP);

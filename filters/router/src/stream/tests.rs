@@ -1,5 +1,6 @@
 use weir_core::testing::Bench;
 use weir_core::{Effect, Filter, SharedStore, StreamId};
+use weir_schema::mcp::HUB_ROUTE;
 
 use super::*;
 
@@ -8,7 +9,9 @@ const CONFIG: &str = r#"{
     "held_body_bytes": 100,
     "mcp": [
         {"server": "logs", "path": "/logs/*", "request_bytes": 200},
-        {"server": "other", "domain": "finance", "path": "/other", "request_bytes": 200}
+        {"server": "other", "domain": "finance", "path": "/other", "request_bytes": 200},
+        {"server": "held", "path": "/held/*", "request_bytes": 200, "relayed": "streams"},
+        {"server": "behind", "path": "/behind/*", "request_bytes": 200, "relayed": "sse"}
     ],
     "models": [
         {"name": "index", "route": "index", "upstream_model": "index-1.9b-chat"},
@@ -467,5 +470,31 @@ fn a_request_to_an_mcp_server_passes_with_its_tools() {
     }
     for path in ["/other", "/log", "/logsx"] {
         assert_eq!(answer(&mcp("POST", path, &[]).0).0, 404, "{path}");
+    }
+}
+
+#[test]
+fn streams_of_an_mcp_server_and_its_old_transport_go_to_the_hub() {
+    let relayed = |method: &str, path: &str| {
+        let mut request = Request::new();
+        let (flow, effects) = request.head(method, path, &[("x-weir-route", "forged")]);
+        let removed = Effect::RemoveHeader(Side::Request, ROUTE_HEADER.into());
+        assert_eq!(effects.first(), Some(&removed), "{method} {path}");
+        let to_hub =
+            effects.contains(&Effect::SetHeader(Side::Request, ROUTE_HEADER.into(), HUB_ROUTE.into()));
+        // What comes back is the call.
+        assert_ne!(to_hub, request.bench.state.borrow().contains_key(state::MCP_SERVER), "{method} {path}");
+        assert!(!to_hub || flow == Flow::Continue, "{method} {path}");
+        to_hub
+    };
+    for (method, path) in [("GET", "/held/sse"), ("POST", "/held/message?session_id=1"), ("GET", "/held")] {
+        assert!(relayed(method, path), "{method} {path}");
+        assert!(!relayed(method, &path.replace("held", "logs")), "{method} {path}");
+    }
+    assert!(relayed("GET", "/behind/sse") && !relayed("GET", "/behind"));
+    for (method, path) in
+        [("POST", "/held"), ("POST", "/held/sse"), ("GET", "/held/message"), ("DELETE", "/held")]
+    {
+        assert!(!relayed(method, path), "{method} {path}");
     }
 }

@@ -121,3 +121,30 @@ fn values_are_completed() {
     let unknown = json!({"type": "ref/prompt", "name": "nope"});
     assert_eq!(complete(unknown, json!({"name": "note", "value": ""})).error(), (200, -32602));
 }
+
+#[test]
+fn a_hub_holds_the_streams_and_tells_of_changes() {
+    let mut with_hub = config();
+    with_hub["hub"] = true.into();
+    let mut request = Request::with("team", with_hub.clone());
+    let discovered = request.post(&modern("server/discover", json!({})), &[LATEST, METHOD]).result();
+    assert_eq!(discovered["capabilities"]["tools"], json!({"listChanged": true}));
+
+    let listen = modern("subscriptions/listen", json!({"notifications": {"toolsListChanged": true}}));
+    let mut request = Request::with("team", with_hub.clone());
+    assert_eq!(request.post(&listen, &[LATEST, ("mcp-method", "subscriptions/listen")]).flow, Flow::Continue);
+
+    // The `router` filter has said that it is the hub's.
+    for (method, path) in [("GET", "/logging-mcp/sse"), ("POST", "/logging-mcp/message?session_id=1")] {
+        let mut request = Request::with("team", with_hub.clone());
+        assert_eq!(request.head(method, path, &[(ROUTE_HEADER, HUB_ROUTE)]).flow, Flow::Continue);
+        let mut request = Request::with("team", with_hub.clone());
+        let evil = [(ROUTE_HEADER, HUB_ROUTE), ("origin", "https://evil.example.com")];
+        assert_eq!(request.head(method, path, &evil).text().0, 403);
+    }
+    let mut request = Request::with("team", with_hub);
+    assert_eq!(request.head("POST", "/logging-mcp/sse", &[]).text().0, 405);
+    assert_eq!(Request::new().head("GET", "/logging-mcp/sse", &[]).text().0, 404);
+}
+
+const METHOD: (&str, &str) = ("mcp-method", "server/discover");
