@@ -1,6 +1,8 @@
-"""MCP servers made of REST calls: official clients, every revision by hand, and APIs that misbehave."""
+"""MCP servers made of REST calls, and one behind the gateway: the official client, every revision by hand, APIs that
+misbehave."""
 
 import json
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,6 +13,7 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
 from harness.gateway import Gateway, key
+from harness.process import Process, free_port, until
 from harness.rest import RestApi
 
 KEY, POOR_KEY = "wk-mcp-team-3f", "wk-mcp-poor-90"
@@ -51,6 +54,7 @@ def config(api):
         tool("image", api, "/image"),
         tool("status", api, "/status?code={{ .code }}", [{"name": "code", "type": "integer"}]),
         tool("closed", api, "/x", request_template={"url": "http://127.0.0.1:1/x"}),
+        tool("limited", api, "/limited"),
         {
             "name": "report",
             "args": [{"name": "app", "required": True}],
@@ -82,6 +86,7 @@ def config(api):
         "secrets": {"logs": {"env": "LOG_KEY"}},
         "consumers": [{"name": "team", "labels": {"tier": "gold"}}, {"name": "poor"}],
         "keys": [key(KEY, "team-1", consumer="team"), key(POOR_KEY, "poor-1", consumer="poor")],
+        "quotas": [{"name": "slow-calls", "match": {"mcp_server": "logging-mcp", "tool": "limited"}, "per": ["consumer"], "limits": {"rpm": 2}}],
         "routes": [
             {"path": "/logging-mcp/*", "protocol": "HTTP", "timeout": "300s", "middlewares": [{"name": "v1_mcp_server", "options": options}]},
         ],
@@ -196,6 +201,16 @@ def test_a_caller_without_a_key_or_a_grant_gets_nothing(http):
         assert denied.json()["error"] == {"code": -32602, "message": "Unknown tool: status"}
 
 
+def test_a_quota_counts_tool_calls_and_nothing_else(http, mcp):
+    for _ in range(5):
+        assert rpc(http, "tools/list").status_code == 200
+        assert rpc(http, "tools/call", {"name": "image"}).status_code == 200
+    statuses = [rpc(http, "tools/call", {"name": "limited"}).status_code for _ in range(3)]
+    assert statuses == [200, 200, 429]
+    told = '"mcp_outcome":"ok","mcp_server":"logging-mcp","mcp_tool":"limited"'
+    until(lambda: told in mcp.access_log(), "the access log has the call", 20)
+
+
 # The rows of the table of what each revision requires, as they cross Envoy.
 
 
@@ -241,3 +256,101 @@ def test_http_of_2026_07_28(http):
         assert (answer.status_code, answer.json().get("error", {}).get("code")) == (status, code), headers
     ping = rpc(http, "ping", meta, LATEST | {"mcp-method": "ping"})
     assert (ping.status_code, ping.json()["error"]["code"]) == (404, -32601)
+
+
+# A server behind the gateway: the official one of Python.
+
+
+@pytest.fixture(scope="module")
+def behind(logs):
+    """An MCP server with three tools, one of which tells of its progress while it runs."""
+    port = free_port()
+    script = logs / "behind.py"
+    script.write_text(BEHIND)
+    server = Process("behind", [sys.executable, str(script), str(port)], logs)
+    until(lambda: _listens(port), "the server behind listens")
+    yield f"http://127.0.0.1:{port}"
+    server.stop()
+
+
+BEHIND = """
+import asyncio, sys
+from mcp.server import MCPServer
+from mcp.server.mcpserver import Context
+
+server = MCPServer("behind")
+
+@server.tool()
+def add(a: int, b: int) -> int:
+    return a + b
+
+@server.tool()
+def drop_all() -> str:
+    return "gone"
+
+@server.tool()
+async def count(context: Context) -> str:
+    for n in range(3):
+        await context.report_progress(n, 3)
+        await asyncio.sleep(0.3)
+    return "counted"
+
+server.run(transport="streamable-http", host="127.0.0.1", port=int(sys.argv[1]))
+"""
+
+
+def _listens(port):
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/mcp", timeout=1).status_code > 0
+    except httpx.HTTPError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def proxied(behind, logs, gateways):
+    proxy = {"name": "behind-mcp", "upstreams": [{"url": behind}], "deny_tools": ["drop_*"]}
+    options = {"proxy": proxy, "grants": [{"tools": ["*"], "consumers": ["team"]}, {"tools": ["add"], "consumers": ["poor"]}]}
+    config = {
+        "consumers": [{"name": "team"}, {"name": "poor"}],
+        "keys": [key(KEY, "team-1", consumer="team"), key(POOR_KEY, "poor-1", consumer="poor")],
+        "routes": [{"path": "/behind", "middlewares": [{"name": "v1_mcp_server", "options": options}]}],
+    }
+    gateways.append(Gateway(logs / "proxied", config))
+    return gateways[-1]
+
+
+@pytest.mark.parametrize("mode", ["legacy", "auto"])
+def test_a_server_behind_the_gateway_is_used_as_if_it_were_in_front(proxied, mode):
+    seen = []
+
+    async def on_progress(progress, total, message):
+        seen.append((progress, time.monotonic()))
+
+    async def run():
+        url = f"http://127.0.0.1:{proxied.port}/behind"
+        async with httpx_client() as http_client:
+            async with Client(streamable_http_client(url, http_client=http_client), mode=mode) as client:
+                tools = await client.list_tools()
+                added = await client.call_tool("add", {"a": 2, "b": 3})
+                counted = await client.call_tool("count", {}, progress_callback=on_progress)
+                return [tool.name for tool in tools.tools], added.content[0].text, counted.content[0].text
+
+    assert anyio.run(run) == (["add", "count"], "5", "counted")
+    assert [progress for progress, _ in seen] == [0, 1, 2]
+    assert seen[-1][1] - seen[0][1] > 0.3, "progress arrives as it is made"
+
+
+def test_what_a_caller_may_not_use_behind_the_gateway_is_not_there(proxied):
+    with httpx.Client(base_url=f"http://127.0.0.1:{proxied.port}", timeout=15) as stranger:
+        both = {"accept": "application/json, text/event-stream"}
+        headers = both | {"authorization": f"Bearer {POOR_KEY}"}
+        for name, bearer in [("count", POOR_KEY), ("drop_all", KEY)]:
+            denied = rpc(stranger, "tools/call", {"name": name}, both | {"authorization": f"Bearer {bearer}"}, "/behind")
+            assert denied.json()["error"]["message"] == "Unknown tool"
+        initialize = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+        begun = rpc(stranger, "initialize", initialize, headers, "/behind")
+        session = {"mcp-session-id": begun.headers["mcp-session-id"], "mcp-protocol-version": "2025-06-18"}
+        listed = rpc(stranger, "tools/list", {}, headers | session, "/behind").text
+        assert '"add"' in listed and '"count"' not in listed and '"drop_all"' not in listed
+        stolen = rpc(stranger, "tools/list", {}, both | session | {"authorization": f"Bearer {KEY}"}, "/behind")
+        assert stolen.status_code == 404

@@ -225,8 +225,9 @@ fn passes(served: &Served, proxy: &Proxy, consumer: Option<&str>, tool: &str) ->
         && served.grants(consumer, tool)
 }
 
-/// What the protocol and HTTP need, and what traces a request.
-const PASSING: [&str; 11] = [
+/// What the protocol and HTTP need, and what traces a request. Without `x-forwarded-proto` Envoy finds no route; the route
+/// removes it.
+const PASSING: [&str; 12] = [
     "accept",
     "baggage",
     "content-length",
@@ -237,5 +238,6 @@ const PASSING: [&str; 11] = [
     "tracestate",
     "transfer-encoding",
     "user-agent",
+    "x-forwarded-proto",
     "x-request-id",
 ];
