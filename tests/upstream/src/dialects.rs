@@ -101,8 +101,10 @@ pub(crate) fn chat(request: &Value, number: u64, created: u64) -> Reply {
     };
     let reason = if turn.tool.is_some() { "tool_calls" } else { "stop" };
     let message = match &turn.tool {
-        Some(_) => json!({"role": "assistant", "content": null, "tool_calls": [call(&turn.text())]}),
-        None => json!({"role": "assistant", "content": turn.text()}),
+        Some(_) => {
+            json!({"role": "assistant", "content": null, "refusal": null, "tool_calls": [call(&turn.text())]})
+        }
+        None => json!({"role": "assistant", "content": turn.text(), "refusal": null}),
     };
     let Usage { prompt, completion } = turn.usage;
     let usage = json!({
@@ -115,7 +117,7 @@ pub(crate) fn chat(request: &Value, number: u64, created: u64) -> Reply {
     };
     let whole = envelope(
         "chat.completion",
-        json!([{"index": 0, "message": message, "finish_reason": reason}]),
+        json!([{"index": 0, "message": message, "logprobs": null, "finish_reason": reason}]),
         &usage,
     );
     turn.reply(whole, || {
@@ -147,9 +149,10 @@ pub(crate) fn messages(request: &Value, number: u64) -> Reply {
     let turn = Turn::new(request, &messages, tool, number);
     let block = match &turn.tool {
         Some(name) => {
-            json!({"type": "tool_use", "id": format!("toolu_{}", turn.id), "name": name, "input": turn.arguments()})
+            json!({"type": "tool_use", "id": format!("toolu_{}", turn.id), "name": name, "input": turn.arguments(),
+                "caller": {"type": "direct"}})
         }
-        None => json!({"type": "text", "text": turn.text()}),
+        None => json!({"type": "text", "text": turn.text(), "citations": null}),
     };
     let reason = match (&turn.tool, turn.cut) {
         (Some(_), _) => "tool_use",
@@ -159,8 +162,12 @@ pub(crate) fn messages(request: &Value, number: u64) -> Reply {
     let message = |content: Value, reason: Value, output: usize| {
         json!({
             "id": format!("msg_{}", turn.id), "type": "message", "role": "assistant", "model": turn.model,
-            "content": content, "stop_reason": reason, "stop_sequence": null,
-            "usage": {"input_tokens": turn.usage.prompt, "output_tokens": output},
+            "content": content, "stop_reason": reason, "stop_sequence": null, "stop_details": null, "container": null,
+            "usage": {
+                "input_tokens": turn.usage.prompt, "output_tokens": output, "output_tokens_details": null,
+                "cache_creation": null, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0,
+                "server_tool_use": null, "service_tier": "standard", "inference_geo": null,
+            },
         })
     };
     turn.reply(message(json!([block]), reason.into(), turn.usage.completion), || {
@@ -285,7 +292,12 @@ pub(crate) fn responses(request: &Value, number: u64) -> Reply {
             "id": format!("resp_{}", turn.id), "object": "response", "created_at": turn.created, "status": status,
             "model": turn.model, "output": output, "parallel_tool_calls": true, "tool_choice": "auto", "tools": [],
             "error": null, "incomplete_details": if turn.cut { json!({"reason": "max_output_tokens"}) } else { Value::Null },
-            "usage": usage,
+            "usage": usage, "completed_at": if status == "completed" { json!(turn.created) } else { Value::Null },
+            "previous_response_id": null, "instructions": null, "truncation": "disabled", "temperature": 1.0,
+            "text": {"format": {"type": "text"}}, "top_p": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0,
+            "top_logprobs": 0, "reasoning": null, "max_output_tokens": null, "max_tool_calls": null, "store": true,
+            "background": false, "service_tier": "default", "metadata": {}, "safety_identifier": null,
+            "prompt_cache_key": null,
         })
     };
     let status = if turn.cut { "incomplete" } else { "completed" };

@@ -120,7 +120,7 @@ mod tests {
         let names = all.keys().map(Name::as_str).collect::<Vec<_>>().join(" ");
         assert_eq!(
             names,
-            "azure dashscope deepseek groq llama.cpp mistral moonshot ollama openai openrouter sglang tgi together vllm zhipu"
+            "anthropic azure dashscope deepseek gemini groq llama.cpp mistral moonshot ollama openai openrouter sglang tgi together vllm zhipu"
         );
     }
 

@@ -49,7 +49,8 @@ impl Writer {
             self.begun = true;
             let message = json!({
                 "id": id(chunk), "type": "message", "role": "assistant", "model": chunk.get("model"), "content": [],
-                "stop_reason": null, "stop_sequence": null, "usage": usage(Tokens::default()),
+                "stop_reason": null, "stop_sequence": null, "stop_details": null, "container": null,
+                "usage": usage(Tokens::default()),
             });
             frames.push(frame(&json!({"type": "message_start", "message": message})));
             frames.push(frame(&json!({"type": "ping"})));
@@ -70,7 +71,7 @@ impl Writer {
             self.delta(&json!({"type": "thinking_delta", "thinking": thought}), frames);
         }
         if let Some(said) = piece("content").or_else(|| piece("refusal")) {
-            self.open(Block::Text, || json!({"type": "text", "text": ""}), frames);
+            self.open(Block::Text, || json!({"type": "text", "text": "", "citations": null}), frames);
             self.delta(&json!({"type": "text_delta", "text": said}), frames);
         }
         let calls = delta.get("tool_calls").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
@@ -96,7 +97,7 @@ impl Writer {
         }
         let started = || {
             let id = call.get("id").cloned().unwrap_or_else(|| format!("toolu_{index}").into());
-            json!({"type": "tool_use", "id": id, "name": call.pointer("/function/name"), "input": {}})
+            tool_use(&id, call, &json!({}))
         };
         self.open(block, started, frames);
         if let Some(piece) =
@@ -154,7 +155,7 @@ impl Writer {
         let thought =
             thought.map(|thought| json!({"type": "thinking", "thinking": thought, "signature": ""}));
         let said = piece("content").or_else(|| piece("refusal"));
-        let said = said.map(|said| json!({"type": "text", "text": said}));
+        let said = said.map(|said| json!({"type": "text", "text": said, "citations": null}));
         let calls = message.get("tool_calls").and_then(Value::as_array).into_iter().flatten().map(|call| {
             let arguments = call.pointer("/function/arguments").and_then(Value::as_str).unwrap_or_default();
             // What a model writes may be no JSON; then the client sees what it wrote.
@@ -163,7 +164,7 @@ impl Writer {
                 "" => json!({}),
                 text => json!({"arguments": text}),
             });
-            json!({"type": "tool_use", "id": call.get("id"), "name": call.pointer("/function/name"), "input": input})
+            tool_use(call.get("id").unwrap_or(&Value::Null), call, &input)
         });
         thought.into_iter().chain(said).chain(calls).collect()
     }
@@ -207,6 +208,8 @@ impl Step for Writer {
             "content": self.blocks_of(choice.get("message").unwrap_or(&Value::Null)),
             "stop_reason": stop_reason(text(choice, "finish_reason").unwrap_or_default()),
             "stop_sequence": null,
+            "stop_details": null,
+            "container": null,
             "usage": usage(tokens),
         });
         Some(message.to_string().into_bytes())
@@ -229,13 +232,23 @@ fn stop_reason(reason: &str) -> &'static str {
     }
 }
 
+fn tool_use(id: &Value, call: &Value, input: &Value) -> Value {
+    let name = call.pointer("/function/name");
+    json!({"type": "tool_use", "id": id, "name": name, "input": input, "caller": {"type": "direct"}})
+}
+
 /// Anthropic does not count cached tokens among those of the prompt.
 fn usage(tokens: Tokens) -> Value {
     json!({
         "input_tokens": tokens.prompt.saturating_sub(tokens.cached),
         "cache_creation_input_tokens": 0,
         "cache_read_input_tokens": tokens.cached,
+        "cache_creation": null,
         "output_tokens": tokens.completion,
+        "output_tokens_details": null,
+        "server_tool_use": null,
+        "service_tier": null,
+        "inference_geo": null,
     })
 }
 

@@ -10,9 +10,15 @@ use crate::translate::unsupported;
 pub(crate) fn echo(body: &Map<String, Value>) -> Map<String, Value> {
     let absent = |name: &str| match name {
         "parallel_tool_calls" => true.into(),
+        "temperature" | "top_p" => 1.0.into(),
+        "presence_penalty" | "frequency_penalty" => 0.0.into(),
+        "top_logprobs" => 0.into(),
+        "background" => false.into(),
+        "service_tier" => "default".into(),
         "tool_choice" => "auto".into(),
         "tools" => json!([]),
-        "metadata" | "reasoning" => json!({}),
+        "metadata" => json!({}),
+        "reasoning" => json!({"effort": null, "summary": null}),
         "text" => json!({"format": {"type": "text"}}),
         "truncation" => "disabled".into(),
         _ => Value::Null,
@@ -195,12 +201,17 @@ fn add_tools(body: &mut Map<String, Value>, chat: &mut Map<String, Value>) -> Re
 }
 
 /// Members of a response that say what was asked for.
-const ECHOED: [&str; 14] = [
+const ECHOED: [&str; 20] = [
+    "background",
+    "frequency_penalty",
     "instructions",
     "max_output_tokens",
+    "max_tool_calls",
     "metadata",
     "parallel_tool_calls",
+    "presence_penalty",
     "previous_response_id",
+    "prompt_cache_key",
     "reasoning",
     "safety_identifier",
     "service_tier",
@@ -208,6 +219,7 @@ const ECHOED: [&str; 14] = [
     "text",
     "tool_choice",
     "tools",
+    "top_logprobs",
     "top_p",
     "truncation",
 ];

@@ -79,8 +79,10 @@ impl Writer {
             Some("content_filter") => json!({"reason": "content_filter"}),
             Some(_) | None => Value::Null,
         };
+        let completed = (status == "completed").then_some(self.now);
         let mut response = json!({
-            "id": format!("resp_{}", self.id), "object": "response", "created_at": self.now, "status": status,
+            "id": format!("resp_{}", self.id), "object": "response", "created_at": self.now,
+            "completed_at": completed, "status": status,
             "error": error, "incomplete_details": incomplete, "model": self.model, "output": self.output,
             "store": false, "usage": self.usage.map(usage),
         });
