@@ -5,7 +5,7 @@ use core::mem;
 use weir_core::{Cx, Flow, Part, Reply, Side};
 use weir_schema::compat::StreamUsage;
 use weir_wire::translate::{self, Asked, Protocol, Translated};
-use weir_wire::{Rename, RequestScan};
+use weir_wire::{Rename, RequestScan, walk};
 
 use crate::attempt::Attempt;
 use crate::body::{self, ASK, Edited};
@@ -163,12 +163,17 @@ fn edited(
         cx.set_request_header(":path", path);
     }
     if upstream == Protocol::Chat {
-        // The model's name is in it already.
-        let edited = body::edit(&body, &Rename::new(0..0, &attempt.model), &attempt.rules, false);
+        let edited = body::edit(&body, &renamed(&body, &attempt.model), &attempt.rules, false);
         let edited = edited.map_err(|refused| Box::new(reply::refused(&refused)))?;
         body = edited.body.unwrap_or(body);
     }
     Ok((Some(body), Known { hide_usage: asked.hide_usage(), asked: Some(asked) }))
+}
+
+/// What leaves the model's name in a body as it is.
+fn renamed(body: &[u8], model: &str) -> Rename {
+    let place = walk::member(body, 0..body.len(), b"model").map(|place| place.value).unwrap_or_default();
+    Rename::new(place.start as u64..place.end as u64, model)
 }
 
 /// Replaces the model's name in the held body, which grows by `more` bytes yet.

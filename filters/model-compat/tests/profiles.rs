@@ -44,10 +44,19 @@ fn read(path: &Path) -> String {
 }
 
 fn filter(profile: Profile) -> Rc<ModelCompat> {
-    let Profile { extends: _, path, query, protocols: _, credential_header: _, compat } = profile;
+    let Profile { extends: _, path, query, protocols, credential_header: _, compat } = profile;
     let config: Config =
         serde_json::from_str(r#"{"cluster": "idc", "authority": "x", "base_path": "/v1"}"#).unwrap();
-    Rc::new(ModelCompat::new(Config { path, query, rules: compat, ..config }).unwrap())
+    Rc::new(
+        ModelCompat::new(Config {
+            path,
+            query,
+            protocols: protocols.unwrap_or_default(),
+            rules: compat,
+            ..config
+        })
+        .unwrap(),
+    )
 }
 
 /// What becomes of a body that is whole.

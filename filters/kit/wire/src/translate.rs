@@ -133,9 +133,7 @@ pub fn request(
         }
         Protocol::Chat | Protocol::Gemini => body,
     };
-    if chat.contains_key("model") {
-        chat.insert("model".into(), model.into());
-    }
+    chat.insert("model".into(), model.into());
     let body = match upstream {
         Protocol::Chat => chat,
         Protocol::Messages => anthropic::of_chat(chat)?,

@@ -1,3 +1,5 @@
+mod foreign;
+
 use std::mem;
 
 use weir_core::testing::Bench;
