@@ -177,3 +177,12 @@ fn a_body_that_is_no_object_is_refused() {
     let refused = request(Protocol::Messages, Protocol::Chat, "m", b"[]").unwrap_err();
     assert_eq!((refused.status, refused.code), (400, Some("unsupported_by_upstream")));
 }
+
+#[test]
+fn a_response_repeats_all_that_a_tool_may_say() {
+    let body = json!({"tools": [{"type": "function", "name": "f"}]});
+    let echo = responses::echo(body.as_object().unwrap());
+    let whole =
+        json!([{"type": "function", "name": "f", "description": null, "parameters": null, "strict": null}]);
+    assert_eq!(echo["tools"], whole);
+}

@@ -24,7 +24,17 @@ pub(crate) fn echo(body: &Map<String, Value>) -> Map<String, Value> {
         _ => Value::Null,
     };
     let said = |name: &str| body.get(name).filter(|value| !value.is_null()).cloned();
-    ECHOED.iter().map(|name| ((*name).to_owned(), said(name).unwrap_or_else(|| absent(name)))).collect()
+    let mut echo: Map<String, Value> =
+        ECHOED.iter().map(|name| ((*name).to_owned(), said(name).unwrap_or_else(|| absent(name)))).collect();
+    // A tool says all of what it may say.
+    for tool in echo.get_mut("tools").and_then(Value::as_array_mut).into_iter().flatten() {
+        for name in ["description", "parameters", "strict"] {
+            if let Some(members) = tool.as_object_mut() {
+                members.entry(name).or_insert(Value::Null);
+            }
+        }
+    }
+    echo
 }
 
 /// The same request of chat completions.
