@@ -8,7 +8,7 @@ WEIR_MODULES            ?= $(CARGO_TARGET_DIR)/modules
 WEIR_BIN                ?= $(CARGO_TARGET_DIR)/debug/weir
 SIM_BIN                 ?= $(CARGO_TARGET_DIR)/debug/sim-upstream
 ENVOY_BIN               ?= $(CURDIR)/.env/bin/envoy
-export CARGO_TARGET_WASM32_WASIP1_RUNNER := node --no-warnings $(CURDIR)/tests/wasm/run.mjs
+export CARGO_TARGET_WASM32_WASIP1_RUNNER := node --no-warnings --single-threaded $(CURDIR)/tests/wasm/run.mjs
 
 PYTHON  := $(CURDIR)/.env/python/bin/python
 MODULE  := wasm32-unknown-unknown
