@@ -1,6 +1,7 @@
 """What becomes of a request whose first provider does not answer."""
 
 import json
+import re
 import threading
 from collections import Counter
 
@@ -84,7 +85,7 @@ def test_the_next_provider_answers_with_everything_its_own(failover, near, stead
     assert seen.path == "/deep/llm/chat/completions"
     assert seen.header(":authority") == f"127.0.0.1:{steady.port}"
     assert seen.header("authorization") == f"Bearer {FAR_CREDENTIAL}"
-    assert seen.body.decode() == sent(body, model, "a-longer-name-there")
+    assert filled(seen.body) == sent(body, model, "a-longer-name-there")
     assert NEAR_CREDENTIAL not in str(seen.headers)
     assert not [name for name, _ in seen.headers if name.startswith("x-weir-")]
     if cause != "gone":
@@ -92,7 +93,12 @@ def test_the_next_provider_answers_with_everything_its_own(failover, near, stead
         assert first.path == "/v1/chat/completions"
         assert first.header("host") == f"127.0.0.1:{near.port}"
         assert first.header("authorization") == f"Bearer {NEAR_CREDENTIAL}"
-        assert first.body.decode() == sent(body, model, "near-model")
+        assert filled(first.body) == sent(body, model, "near-model")
+
+
+def filled(body):
+    """A body without the room that a long one has before its end for the question for a stream's usage."""
+    return re.sub(" *}$", "}", body.decode())
 
 
 def sent(body, model, name):

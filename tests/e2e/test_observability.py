@@ -54,6 +54,9 @@ def test_one_record_tells_who_asked_for_what_and_what_it_took(observed):
         "method": "POST",
         "path": "/v1/chat/completions",
         "protocol": "HTTP/1.1",
+        "mcp_server": None,
+        "mcp_tool": None,
+        "mcp_outcome": None,
     }
     assert 0 <= numbers["first_byte_ms"] <= numbers["duration_ms"]
     assert "Hi there" not in observed.access_log() and KEY not in observed.access_log()

@@ -23,7 +23,12 @@ pub(super) fn read(
 ) -> Result<Received, Failure> {
     let unreachable = |text: &str| Failure { kind: Kind::Unreachable, text: text.into() };
     match answer {
-        Ok(answer) if answer.status == GATEWAY_TIMEOUT && is_late() => Err(Failure::timeout(timeout_ms)),
+        // The proxy's clock and ours need not agree to the millisecond.
+        Ok(answer)
+            if answer.status == GATEWAY_TIMEOUT && (answer.body.starts_with(TIMED_OUT) || is_late()) =>
+        {
+            Err(Failure::timeout(timeout_ms))
+        }
         Ok(answer) if answer.body.starts_with(NOT_CONNECTED) => {
             Err(unreachable("the API could not be reached"))
         }
@@ -74,6 +79,8 @@ impl Failure {
 }
 
 const GATEWAY_TIMEOUT: u16 = 504;
+/// What the proxy answers in the place of an API whose time is over.
+const TIMED_OUT: &[u8] = b"upstream request timeout";
 /// How Envoy's own answer begins when an upstream does not answer.
 const NOT_CONNECTED: &[u8] = b"upstream connect error or disconnect/reset before headers";
 
