@@ -41,7 +41,7 @@ use tracing::error;
 
 pub use gateway::{Address, InvalidAddress};
 pub use listen::{Changes, List, Lists, Served};
-pub use servers::{Card, Fleet, Servers};
+pub use servers::{Fleet, Servers};
 pub(crate) use sessions::{DOMAIN_HEADER, GATEWAY_HEADER, KEY_HEADER};
 
 use gateway::Gateway;

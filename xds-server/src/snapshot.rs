@@ -15,7 +15,7 @@ use crate::secret::{REDACTED, Secret};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     resources: BTreeMap<Kind, BTreeMap<String, Resource>>,
-    /// The MCP servers, for the hub and the marketplace.
+    /// The MCP servers, for the hub.
     pub mcp: Arc<Servers>,
     /// The keys that Envoys look up, where there are too many to send them all.
     pub keys: Arc<KeyTable>,

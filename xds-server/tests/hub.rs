@@ -125,7 +125,6 @@ fn fleet(gateway: SocketAddr, tools: &str) -> Arc<Fleet> {
         name: "edge".into(),
         gateway: Address::plain(gateway),
         lists: BTreeMap::from([("/logs".into(), lists)]),
-        cards: Vec::new(),
     };
     Arc::new(BTreeMap::from([("edge".into(), Arc::new(servers))]))
 }

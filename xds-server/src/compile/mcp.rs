@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     bootstrap,
-    hub::{self, Address, Card, DOMAIN_HEADER, GATEWAY_HEADER, KEY_HEADER, List, Servers},
+    hub::{self, Address, DOMAIN_HEADER, GATEWAY_HEADER, KEY_HEADER, List, Servers},
     model::{self, CredentialType, Gateway, McpPlan, Parts, PlannedUpstream, UpstreamAuth},
     snapshot::{Kind, Snapshot, Version},
 };
@@ -49,7 +49,7 @@ pub(super) fn relayed(parts: &Parts) -> Vec<Mount> {
     parts.mcp_servers().map(|(route, _, _)| route.path.clone()).collect()
 }
 
-/// What the hub and the marketplace are told.
+/// What the hub is told.
 pub(super) fn servers(parts: &Parts) -> Servers {
     let Gateway { ref name, address, port, .. } = parts.gateway;
     let tls = parts.domains.iter().any(|domain| domain.tls.is_some());
@@ -60,20 +60,12 @@ pub(super) fn servers(parts: &Parts) -> Servers {
     };
     for (route, options, plan) in parts.mcp_servers() {
         let domain = route.domain.as_ref().map_or("", Name::as_str);
-        let (info, lists) = match &plan.backend {
-            Backend::Orchestrator(served) => (Some(&served.server), lists(served, options)),
+        let lists = match &plan.backend {
+            Backend::Orchestrator(served) => lists(served, options),
             // What a server behind this one offers is its own to tell.
-            Backend::Proxy(_) => (None, BTreeMap::new()),
+            Backend::Proxy(_) => BTreeMap::new(),
         };
         servers.lists.insert(format!("{domain}{}", route.path.base()), lists);
-        servers.cards.push(Card {
-            name: plan.name,
-            domain: route.domain.clone(),
-            path: route.path.clone(),
-            title: info.and_then(|info| info.title.clone()),
-            description: info.and_then(|info| info.description.clone()),
-            version: info.map_or_else(|| "1.0.0".into(), |info| info.version.clone()),
-        });
     }
     servers
 }

@@ -1,13 +1,10 @@
-//! The MCP servers of a gateway, as the hub and the marketplace know them.
+//! The MCP servers of a gateway, as the hub knows them.
 
 use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
 };
-
-use weir_schema::Name;
-use weir_schema::mcp::Mount;
 
 use super::{Address, List, Lists};
 use crate::snapshot::Version;
@@ -24,25 +21,6 @@ pub struct Servers {
     pub gateway: Address,
     /// What each server offers, by its tenant if it has one and its endpoint.
     pub lists: Lists,
-    /// What each server says of itself.
-    pub cards: Vec<Card>,
-}
-
-/// What an MCP server says of itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Card {
-    /// Its name.
-    pub name: Name,
-    /// The tenant it is for. None: every one.
-    pub domain: Option<Name>,
-    /// Where it is called.
-    pub path: Mount,
-    /// A name for people.
-    pub title: Option<String>,
-    /// What it is for.
-    pub description: Option<String>,
-    /// Its version.
-    pub version: String,
 }
 
 impl Servers {
@@ -56,6 +34,6 @@ impl Servers {
 impl Default for Servers {
     fn default() -> Self {
         let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Self { name: String::new(), gateway: Address::plain(nowhere), lists: Lists::new(), cards: Vec::new() }
+        Self { name: String::new(), gateway: Address::plain(nowhere), lists: Lists::new() }
     }
 }
