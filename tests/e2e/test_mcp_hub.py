@@ -1,15 +1,17 @@
 """The streams of MCP that no filter can hold: the transport of 2024-11-05, and word of changes."""
 
 import json
+import os
 import time
 
 import anyio
 import httpx
 import pytest
+import yaml
 from mcp import ClientSession
 from mcp.client.sse import sse_client
 
-from harness.gateway import Gateway, key
+from harness.gateway import Gateway, key, weir
 from harness.rest import RestApi
 
 KEY, OTHER_KEY = "wk-hub-team-4e", "wk-hub-other-5a"
@@ -136,3 +138,19 @@ def test_whoever_listens_is_told_of_other_tools(hub, api):
         begin = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
         answer = http.post("/slow-mcp", json={"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": begin}).json()
         assert answer["result"]["capabilities"]["tools"] == {"listChanged": True}
+
+
+def test_a_tool_is_tried_on_the_command_line(hub, tmp_path):
+    def attempt(*arguments):
+        return weir("mcp", "try", f"http://127.0.0.1:{hub.port}/slow-mcp", *arguments, env=os.environ | {"WEIR_API_KEY": KEY}, check=False)
+
+    listed, called, wrong = attempt(), attempt("sleep", '{"seconds": 0}'), attempt("sleep", '{"seconds": "long"}')
+    assert listed.stdout.splitlines()[0].startswith("sleep") and listed.returncode == 0
+    assert (called.stdout, called.returncode) == ('"slept"\n', 0)
+    assert "seconds" in wrong.stdout and wrong.returncode == 3
+    document = tmp_path / "openapi.json"
+    operation = {"operationId": "sleep", "parameters": [{"name": "seconds", "in": "query", "schema": {"type": "number"}}]}
+    document.write_text(json.dumps({"openapi": "3.1.0", "servers": [{"url": "http://api.example.com"}], "paths": {"/slow": {"get": operation}}}))
+    imported = yaml.safe_load(weir("mcp", "import", document).stdout)
+    hub.edit_config(lambda config: config["routes"][0]["middlewares"][0]["options"]["apiOrchestrator"].update(imported))
+    assert attempt().stdout.splitlines() == ["sleep  "]
