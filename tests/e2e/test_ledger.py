@@ -3,6 +3,7 @@
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -12,7 +13,7 @@ from harness.gateway import Gateway, key, model, weir
 from harness.process import free_port, until
 from harness.sim import Sim
 
-KEYS = ["rate", "budget", "crash", "lost", "usage"]
+KEYS = ["rate", "budget", "crash", "lost", "usage", "unused"]
 # What the simulator says of the question: two words of prompt, four of answer.
 USED = 6
 BUDGET = 50 * USED
@@ -117,6 +118,9 @@ def test_what_was_used_is_told_by_time_and_by_whom(fleet):
         assert (row["input_tokens"], row["output_tokens"], row["errors"]) == (24, 48, 0)
         assert row["cost"] == 24 * 1 + 48 * 2 and row["mean_duration_ms"] > 0
         assert api.get("/v1/usage", params={"by": "secret"}).status_code == 400
+        last = datetime.fromisoformat(api.get("/v1/keys/usage").json()["last_used_at"])
+        assert timedelta(0) <= datetime.now(UTC) - last < timedelta(minutes=1)
+        assert "last_used_at" not in api.get("/v1/keys/unused").json()
 
 
 def test_a_budget_is_shown_corrected_and_begun_anew(fleet):

@@ -11,6 +11,7 @@ use axum::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::task::block_in_place;
 use weir_schema::Name;
 
 use super::{
@@ -37,6 +38,8 @@ struct Shown {
     created_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     updated_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_used_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     registrar: Option<Name>,
     spec: Value,
@@ -67,7 +70,7 @@ pub(super) async fn list(
     let role = by.may(Operation::List(kind))?;
     let query = query(kind, &parts)?;
     let page = blocking(&admin, move |registry| registry.list(&role, &query)).await?;
-    let items = page.views.into_iter().map(Shown::from).collect();
+    let items = page.views.into_iter().map(|view| Shown::from(view).with_use(&admin)).collect();
     let next_page_token = page.next.as_deref().map(page_token);
     Ok(answer(StatusCode::OK, &List { items, next_page_token }))
 }
@@ -77,7 +80,7 @@ pub(super) async fn get(by: By, State(admin): State<Arc<Admin>>, place: Place) -
         Place::Object(id) => {
             let role = by.may(Operation::Get(id.kind))?;
             let view = blocking(&admin, move |registry| registry.get(&role, &id)).await?;
-            Ok(Shown::from(view).into_response())
+            Ok(Shown::from(view).with_use(&admin).into_response())
         }
         Place::Keys(model) => {
             let role = by.may(Operation::Authorised)?;
@@ -214,7 +217,29 @@ impl From<View> for Shown {
             Owner::Api => "api",
         };
         let (created_at, updated_at) = written.unzip();
-        Self { kind, name, owner, etag, created_at, updated_at, registrar, spec, secret: None }
+        Self {
+            kind,
+            name,
+            owner,
+            etag,
+            created_at,
+            updated_at,
+            last_used_at: None,
+            registrar,
+            spec,
+            secret: None,
+        }
+    }
+}
+
+impl Shown {
+    /// A key with when it was used last, as far as usage is recorded. What cannot be read is not told.
+    fn with_use(mut self, admin: &Admin) -> Self {
+        if let (ObjectKind::Keys, Some(records)) = (self.kind, &admin.records) {
+            let used = block_in_place(|| records.last_used(&self.name)).ok().flatten();
+            self.last_used_at = used.and_then(|at| Timestamp::from_second(at).ok());
+        }
+        self
     }
 }
 

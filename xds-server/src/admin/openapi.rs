@@ -335,6 +335,9 @@ fn shown_object(kind: ObjectKind, spec: &Value) -> Value {
     if let (ObjectKind::Keys, Some(properties)) = (kind, properties.as_object_mut()) {
         let description = "The key itself, only in the answer that makes it";
         properties.insert("secret".into(), json!({"type": "string", "description": description}));
+        let description = "When it was used last, where usage is recorded";
+        let time = json!({"type": "string", "format": "date-time", "description": description});
+        properties.insert("last_used_at".into(), time);
     }
     json!({"type": "object", "required": ["kind", "name", "owner", "etag", "spec"],
         "additionalProperties": false, "properties": properties})

@@ -11,7 +11,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use rusqlite::{Connection, params, params_from_iter, types::Value};
+use rusqlite::{Connection, OptionalExtension, params, params_from_iter, types::Value};
 use serde::Serialize;
 use tracing::error;
 
@@ -27,7 +27,6 @@ pub struct Records {
 #[derive(Debug)]
 struct Shared {
     connection: Connection,
-    last_used: BTreeMap<String, i64>,
 }
 
 /// What is asked of the sums.
@@ -117,7 +116,7 @@ impl Records {
         // A crash of the machine may cost the last records; one of the process costs none that was written.
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         connection.execute_batch(&tables())?;
-        let shared = Arc::new(Mutex::new(Shared { connection, last_used: BTreeMap::new() }));
+        let shared = Arc::new(Mutex::new(Shared { connection }));
         let (queue, waiting) = mpsc::sync_channel(MOST_WAITING);
         let writer = Arc::clone(&shared);
         thread::spawn(move || write(&writer, &waiting));
@@ -129,9 +128,10 @@ impl Records {
         self.queue.try_send(record).is_ok()
     }
 
-    /// When each key was used last, of those that were used since this was asked last.
-    pub fn last_used(&self) -> BTreeMap<String, i64> {
-        std::mem::take(&mut self.shared().last_used)
+    /// When a key was used last, in seconds since 1970; nothing if no record tells of it.
+    pub fn last_used(&self, key: &str) -> Result<Option<i64>, RecordsError> {
+        let asked = "SELECT at FROM keys WHERE key = ?";
+        Ok(self.shared().connection.query_row(asked, [key], |row| row.get(0)).optional()?)
     }
 
     /// The sums that are asked for, the oldest first.
@@ -259,11 +259,7 @@ fn write(shared: &Mutex<Shared>, waiting: &mpsc::Receiver<Record>) {
         let sweeps = now.saturating_sub(swept) >= 3600;
         swept = if sweeps { now } else { swept };
         let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
-        shared.last_used.extend(keys);
-        while shared.last_used.len() > MOST_KEYS {
-            shared.last_used.pop_first();
-        }
-        if let Err(problem) = save(&mut shared.connection, &sums, sweeps.then_some(now)) {
+        if let Err(problem) = save(&mut shared.connection, &sums, &keys, sweeps.then_some(now)) {
             error!("usage records were not saved: {problem}");
         }
     }
@@ -272,6 +268,7 @@ fn write(shared: &Mutex<Shared>, waiting: &mpsc::Receiver<Record>) {
 fn save(
     connection: &mut Connection,
     sums: &HashMap<(i64, Dimensions), Sum>,
+    keys: &BTreeMap<String, i64>,
     sweep: Option<i64>,
 ) -> Result<(), RecordsError> {
     let transaction = connection.transaction()?;
@@ -308,6 +305,14 @@ fn save(
                 .execute(&format!("DELETE FROM {table} WHERE bucket < ?"), [now.saturating_sub(kept)])?;
         }
     }
+    let mut put = transaction.prepare(USED)?;
+    for (key, at) in keys {
+        put.execute(params![key, at])?;
+    }
+    drop(put);
+    if let Some(now) = sweep {
+        transaction.execute("DELETE FROM keys WHERE at < ?", [now.saturating_sub(UNUSED)])?;
+    }
     Ok(transaction.commit()?)
 }
 
@@ -321,7 +326,7 @@ fn tables() -> String {
              PRIMARY KEY (bucket, {key})) STRICT, WITHOUT ROWID;"
         )
     });
-    format!("{}{AUDIT}", usage.concat())
+    format!("{}{AUDIT}{KEYS}", usage.concat())
 }
 
 fn upsert(table: &str) -> String {
@@ -364,6 +369,13 @@ const NUMBERS: [&str; 10] = [
 const SUMS: &str = "sum(requests), sum(errors), sum(input), sum(output), sum(cached), sum(reasoning), \
     sum(cost) / 1e9, sum(duration_ms) * 1.0 / sum(requests), sum(first_ms) * 1.0 / nullif(sum(firsts), 0)";
 
+/// How long a key that is used no more is remembered.
+const UNUSED: i64 = 400 * 86_400;
+/// When each key was used last, by the second.
+const KEYS: &str =
+    "CREATE TABLE IF NOT EXISTS keys (key TEXT PRIMARY KEY, at INTEGER NOT NULL) STRICT, WITHOUT ROWID;";
+const USED: &str =
+    "INSERT INTO keys (key, at) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET at = max(at, excluded.at)";
 const AUDIT: &str = "CREATE TABLE IF NOT EXISTS audit (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         at INTEGER NOT NULL,
@@ -380,6 +392,4 @@ const EVERY: Duration = Duration::from_millis(500);
 const BUSY: Duration = Duration::from_secs(1);
 /// Records that wait to be added up.
 const MOST_WAITING: usize = 100_000;
-/// Keys whose last use has not been asked for.
-const MOST_KEYS: usize = 100_000;
 const MOST_ENTRIES: i64 = 100_000;
