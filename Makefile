@@ -99,9 +99,10 @@ binaries: tools
 	$(call say,building weir and the simulator)
 	cargo build --quiet -p weir-xds-server -p weir-sim-upstream
 
-bench: setup wasm wasm-counted ## Measures the filters beside bare Envoy, in one run
+bench: setup wasm wasm-counted binaries ## Measures the filters beside bare Envoy, in one run
 	cargo build --quiet --release -p weir-sim-upstream
 	SIM_BIN=$(CARGO_TARGET_DIR)/release/sim-upstream $(PYTHON) tests/bench/bench.py
+	SIM_BIN=$(CARGO_TARGET_DIR)/release/sim-upstream $(PYTHON) tests/bench/templates.py
 
 fuzz: ## Fuzzes each target for a minute (needs a nightly toolchain and cargo-fuzz)
 	@for target in scan sse template; do \

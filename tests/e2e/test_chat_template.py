@@ -105,6 +105,11 @@ def test_the_articles_snippet_answers_a_list_of_comments(gateway, sims):
     assert (seen.method, seen.path) == ("POST", "/v1/chat/completions")
     assert answer.json()["choices"][0]["message"]["content"] == '{"1": "So cute [doge]", "2": "First! {dyn:12}"}'
     assert answer.headers["x-weir-template"] == "reply-to-en"
+    records = until(lambda: [line for line in gateway.access_log().splitlines() if answer.headers["x-request-id"] in line], "a record is written")
+    record = json.loads(records[0])
+    filled = len(prompt(replies)["messages"][0]["content"].encode())
+    assert (record["template"], record["prompt_bytes"], record["path"]) == ("reply-to-en", str(filled), "/v1/chat/completions")
+    assert "quoted" not in gateway.access_log()
 
 
 def test_the_articles_snippet_answers_as_a_stream(gateway, sims):

@@ -44,7 +44,7 @@ const FIELDS: [(&str, &str); 16] = [
     ("upstream", "%UPSTREAM_HOST%"),
 ];
 
-const STATES: [(&str, &str); 11] = [
+const STATES: [(&str, &str); 14] = [
     ("consumer", state::CONSUMER),
     ("key_id", state::KEY_ID),
     ("domain", state::DOMAIN),
@@ -53,6 +53,9 @@ const STATES: [(&str, &str); 11] = [
     ("usage_source", state::USAGE_SOURCE),
     ("first_token_ms", state::FIRST_TOKEN),
     ("finish_reason", state::FINISH_REASON),
+    ("template", state::TEMPLATE),
+    ("template_version", state::TEMPLATE_VERSION),
+    ("prompt_bytes", state::PROMPT_BYTES),
     ("mcp_server", state::MCP_SERVER),
     ("mcp_tool", state::MCP_TOOL),
     ("mcp_outcome", state::MCP_OUTCOME),
