@@ -85,7 +85,7 @@ def test_the_next_provider_answers_with_everything_its_own(failover, near, stead
     assert seen.path == "/deep/llm/chat/completions"
     assert seen.header(":authority") == f"127.0.0.1:{steady.port}"
     assert seen.header("authorization") == f"Bearer {FAR_CREDENTIAL}"
-    assert filled(seen.body) == sent(body, model, "a-longer-name-there")
+    assert filled(seen.body, size) == sent(body, model, "a-longer-name-there")
     assert NEAR_CREDENTIAL not in str(seen.headers)
     assert not [name for name, _ in seen.headers if name.startswith("x-weir-")]
     if cause != "gone":
@@ -93,12 +93,13 @@ def test_the_next_provider_answers_with_everything_its_own(failover, near, stead
         assert first.path == "/v1/chat/completions"
         assert first.header("host") == f"127.0.0.1:{near.port}"
         assert first.header("authorization") == f"Bearer {NEAR_CREDENTIAL}"
-        assert filled(first.body) == sent(body, model, "near-model")
+        assert filled(first.body, size) == sent(body, model, "near-model")
 
 
-def filled(body):
+def filled(body, size):
     """A body without the room that a long one has before its end for the question for a stream's usage."""
-    return re.sub(" *}$", "}", body.decode())
+    text = body.decode()
+    return re.sub(" *}$", "}", text) if size > 100_000 else text
 
 
 def sent(body, model, name):
