@@ -40,7 +40,7 @@ check: ## Compiles everything, natively and as modules
 	cargo check --workspace --all-targets
 	cargo check $(CRATES) --target $(MODULE)
 
-setup: tools ## Installs Envoy and the Python packages into .env/
+setup: tools ## Installs Envoy and the Python and Node packages into .env/
 	@envoy/install.sh
 
 servers: ## Installs the servers that tests start, such as PostgreSQL, or says what is missing

