@@ -105,7 +105,15 @@ impl Passing {
             Message::Response => return Ok(()),
         };
         let refused = |Refused { status, error }| reply::messages(status, "weir_mcp_error", error.answer(id));
-        let asked = Asked::of(call, mirror).map_err(refused)?;
+        let asked = match Asked::of(call, mirror) {
+            // Which revisions it has, only the server can say.
+            Err(unknown)
+                if unknown.error.code == RpcError::UNSUPPORTED_VERSION && call.method == DISCOVER =>
+            {
+                return Ok(());
+            }
+            asked => asked.map_err(refused)?,
+        };
         match asked.method {
             "initialize" => self.begins_session = true,
             "tools/list" if may_list => self.lists = Some(Lists::new(proxy.response_bytes.get())),
@@ -225,6 +233,7 @@ fn passes(served: &Served, proxy: &Proxy, consumer: Option<&str>, tool: &str) ->
         && served.grants(consumer, tool)
 }
 
+const DISCOVER: &str = "server/discover";
 /// What the protocol and HTTP need, and what traces a request. Without `x-forwarded-proto` Envoy finds no route; the route
 /// removes it.
 const PASSING: [&str; 12] = [
