@@ -42,10 +42,11 @@ class Gateway:
     `authority`, an object that says which options certificates are, everything of the control plane is over TLS.
     """
 
-    def __init__(self, logs, config, secrets=None, modules=None, more="", store=False, authority=None):
+    def __init__(self, logs, config, secrets=None, modules=None, more="", store=False, authority=None, port=None):
         self.logs = logs
         self.logs.mkdir(parents=True, exist_ok=True)
-        self.port, self._xds, self._control, self._admin = (free_port() for _ in range(4))
+        self.port = port or free_port()
+        self._xds, self._control, self._admin = (free_port() for _ in range(3))
         (logs / "config").mkdir()
         self.file, self.access_log_file = logs / "config/weir.yaml", logs / "access.log"
         self.config = copy.deepcopy(config)

@@ -55,6 +55,9 @@ def _handler(requests):
         def act_image(self, query):
             self.answer(200, b"\x89PNG", "image/png")
 
+        def act_audio(self, query):
+            self.answer(200, b"RIFF", "audio/wav")
+
         def act_big(self, query):
             size = int(query["bytes"])
             self.send_response(200)

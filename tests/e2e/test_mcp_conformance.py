@@ -1,0 +1,152 @@
+"""MCP by the official tools: the conformance suite at a server made of REST calls, and at servers behind the gateway
+beside the same servers without it."""
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+from harness import conformance, node
+from harness.conformance import LEGACY, MODERN
+from harness.gateway import Gateway, key
+from harness.process import Process, free_port, until
+from harness.rest import RestApi
+
+KEY = "wk-conformance-2b"
+NOT_SERVED = yaml.safe_load(Path(__file__).with_name("mcp_not_served.yaml").read_text())
+HARNESS = Path(__file__).with_name("harness")
+
+
+def made_of_rest(api):
+    """What the suite asks of a server, as far as REST calls can say it."""
+    region = {"name": "region", "mcp_header": "Region", "default_value": "none"}
+    tools = [
+        {"name": "test_simple_text", "response_template": {"body": "This is a simple text response for testing."}},
+        {"name": "test_image_content", "request_template": {"url": f"{api.url}/image"}},
+        {"name": "test_audio_content", "request_template": {"url": f"{api.url}/audio"}},
+        {"name": "test_error_handling", "request_template": {"url": f"{api.url}/status?code=500"}},
+        {"name": "test_x_mcp_header", "args": [region], "response_template": {"body": "{{ .region }}"}},
+        {"name": "json_schema_2020_12_tool", "input_schema": SCHEMA, "response_template": {"body": "called"}},
+    ]
+    for tool in tools:
+        tool["description"] = "One of the suite's"
+    resources = [
+        {"uri": "test://static-text", "name": "text", "mime_type": "text/plain", "text": "the static text resource"},
+        {"uri": "test://static-binary", "name": "binary", "request_template": {"url": f"{api.url}/image"}},
+        {"uri_template": "test://template/{id}/data", "name": "template", "request_template": {"url": f"{api.url}/data/{{id}}"}},
+    ]
+    arguments = [{"name": "arg1", "required": True, "enum_values": ["test"]}, {"name": "arg2", "required": True}]
+    prompts = [
+        {"name": "test_simple_prompt", "messages": [{"role": "user", "text": "A simple prompt."}]},
+        {"name": "test_prompt_with_arguments", "arguments": arguments, "messages": [{"role": "user", "text": "{{ .arg1 }} {{ .arg2 }}"}]},
+    ]
+    for prompt in prompts:
+        prompt["description"] = "One of the suite's"
+    return {"server": {"name": "made-of-rest"}, "tools": tools, "resources": resources, "prompts": prompts}
+
+
+SCHEMA = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "type": "object",
+    "$defs": {
+        "address": {
+            "$anchor": "addressDef",
+            "type": "object",
+            "properties": {"street": {"type": "string"}, "city": {"type": "string"}},
+        }
+    },
+    "properties": {
+        "name": {"type": "string"},
+        "address": {"$ref": "#/$defs/address"},
+        "contactMethod": {"type": "string", "enum": ["phone", "email"]},
+        "phone": {"type": "string"},
+        "email": {"type": "string"},
+    },
+    "allOf": [{"anyOf": [{"required": ["phone"]}, {"required": ["email"]}]}],
+    "if": {"properties": {"contactMethod": {"const": "phone"}}, "required": ["contactMethod"]},
+    "then": {"required": ["phone"]},
+    "else": {"required": ["email"]},
+    "additionalProperties": False,
+}
+
+
+@pytest.fixture(scope="module")
+def servers(logs):
+    """Two MCP servers: one with all that the suite asks, in Python, and the reference server of TypeScript."""
+    ours, reference = free_port(), free_port()
+    started = [
+        Process("everything", [sys.executable, HARNESS / "everything.py", str(ours)], logs),
+        node.start(
+            "reference",
+            "node_modules/@modelcontextprotocol/server-everything/dist/index.js",
+            "streamableHttp",
+            logs=logs,
+            env={"PORT": str(reference)},
+        ),
+    ]
+    for process, port in zip(started, (ours, reference)):
+        process.wait_until(lambda: httpx.get(f"http://127.0.0.1:{port}/mcp", timeout=1).status_code > 0, "listens", 60)
+    yield {"everything": f"http://127.0.0.1:{ours}", "reference": f"http://127.0.0.1:{reference}"}
+    for process in started:
+        process.stop()
+
+
+@pytest.fixture(scope="module")
+def api():
+    rest = RestApi()
+    yield rest
+    rest.stop()
+
+
+@pytest.fixture(scope="module")
+def gateway(servers, api, logs, gateways):
+    def route(name, **options):
+        # The suite sends its own origin, that of the endpoint.
+        options["origins"] = ["http://127.0.0.1:" + str(port)]
+        return {"path": f"/{name}", "middlewares": [{"name": "v1_mcp_server", "options": options}]}
+
+    port = free_port()
+    config = {
+        "keys": [key(KEY, "suite")],
+        "routes": [
+            route("rest", apiOrchestrator=made_of_rest(api)),
+            *(route(name, proxy={"name": name, "upstreams": [{"url": url}]}) for name, url in servers.items()),
+        ],
+    }
+    gateways.append(Gateway(logs / "conformance", config, port=port))
+    return gateways[-1]
+
+
+def suites(logs, **runs):
+    """The results of several runs at once, by their names."""
+    with ThreadPoolExecutor(len(runs)) as pool:
+        futures = {name: pool.submit(conformance.results, url, logs / f"suite-{name}", *rest) for name, (url, *rest) in runs.items()}
+        return {name: future.result() for name, future in futures.items()}
+
+
+def test_a_server_made_of_rest_calls_fails_nothing_but_what_is_said(gateway, logs):
+    url = f"http://127.0.0.1:{gateway.port}/rest"
+    found = suites(logs, legacy=(url, LEGACY, KEY), modern=(url, MODERN, KEY))
+    nothing = {"does not pass": set(), "passes now": set()}
+    assert conformance.surprises(found["legacy"], NOT_SERVED["legacy"]) == nothing
+    assert conformance.surprises(found["modern"], NOT_SERVED["modern"]) == nothing
+    assert gateway.filter_failures() == {}
+
+
+@pytest.mark.parametrize("name, revision", [("everything", LEGACY), ("everything", MODERN), ("reference", LEGACY)])
+def test_a_server_behind_the_gateway_passes_what_it_passes_without(gateway, servers, logs, name, revision):
+    label = f"{name}-{'modern' if revision is MODERN else 'legacy'}"
+    through = (f"http://127.0.0.1:{gateway.port}/{name}", revision, KEY)
+    found = suites(logs / label, through=through, direct=(f"{servers[name]}/mcp", revision))
+    if name == "reference":
+        # It does not look where a page comes from; the gateway does.
+        assert ("localhost-host-rebinding-rejected", "FAILURE") in found["direct"].pop("dns-rebinding-protection")
+        assert {status for _, status in found["through"].pop("dns-rebinding-protection")} == {"SUCCESS"}
+    else:
+        required = {status for scenario, checks in found["through"].items() for _, status in checks if not scenario.startswith("tasks-")}
+        assert required <= {"SUCCESS", "WARNING"}
+    assert found["through"] == found["direct"]
+    assert gateway.filter_failures() == {}
