@@ -285,6 +285,7 @@ async def test_trigger_tool_change(context: Context) -> str:
     server.add_tool(lambda: "new", name="test_new_tool")
     server.remove_tool("test_new_tool")
     await context.notify_tools_changed()
+    await context.session.send_tool_list_changed()
     return "changed"
 
 
@@ -351,7 +352,8 @@ async def test_input_required_result_prompt(context: Context) -> list[UserMessag
 
 @server.completion()
 async def complete(ref, argument, context):
-    return types.Completion(values=[], total=0, has_more=False)
+    values = [value for value in ["test"] if value.startswith(argument.value)]
+    return types.Completion(values=values, total=len(values), has_more=False)
 
 
 async def nothing(context, params):

@@ -1,6 +1,7 @@
-"""MCP by the official tools: the conformance suite at a server made of REST calls, and at servers behind the gateway
-beside the same servers without it."""
+"""MCP by the official tools, at a server made of REST calls and at servers behind the gateway: the conformance suite,
+beside the same servers without the gateway; the SDK of TypeScript; the Inspector."""
 
+import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -106,7 +107,7 @@ def gateway(servers, api, logs, gateways):
     def route(name, **options):
         # The suite sends its own origin, that of the endpoint.
         options["origins"] = ["http://127.0.0.1:" + str(port)]
-        return {"path": f"/{name}", "middlewares": [{"name": "v1_mcp_server", "options": options}]}
+        return {"path": f"/{name}/*", "middlewares": [{"name": "v1_mcp_server", "options": options}]}
 
     port = free_port()
     config = {
@@ -150,3 +151,52 @@ def test_a_server_behind_the_gateway_passes_what_it_passes_without(gateway, serv
         assert required <= {"SUCCESS", "WARNING"}
     assert found["through"] == found["direct"]
     assert gateway.filter_failures() == {}
+
+
+def test_the_sdk_of_typescript_uses_both_and_is_told_of_changes(gateway, logs):
+    base = f"http://127.0.0.1:{gateway.port}"
+    servers = {
+        "rest": {"url": f"{base}/rest"},
+        "rest-sse": {"url": f"{base}/rest/sse", "sse": True},
+        "proxy": {"url": f"{base}/everything", "trigger": "test_trigger_tool_change"},
+    }
+    client = node.start("sdk", "mcp-client.mjs", json.dumps(servers), logs=logs, env={"WEIR_KEY": KEY})
+    client.wait_until(lambda: '"waiting"' in client.text(), "has used every server", 60)
+    gateway.edit_config(lambda config: options_of(config, "rest")["apiOrchestrator"]["tools"].pop())
+    assert client.ends_with(30) == 0, client.tail()
+    *seen, _, changed = [json.loads(line) for line in client.out.read_text().splitlines()]
+    alike = {
+        "tools": ["test_simple_text"],
+        "simple": [{"type": "text", "text": "This is a simple text response for testing."}],
+        "wrong": True,
+        "resources": ["test://static-text", "test://static-binary"],
+        "templates": ["test://template/{id}/data"],
+        "read": True,
+        "completed": ["test"],
+    }
+    errors = {"unknown_tool": -32602, "unknown_resource": -32002, "missing_argument": -32602}
+    rest = alike | errors | {"server": "made-of-rest", "prompt": "one two"}
+    # What is unknown behind the gateway, the server there says in its own way.
+    errors = {"unknown_tool": "isError", "unknown_resource": -32602, "missing_argument": 0}
+    proxy = alike | errors | {"server": "everything", "prompt": "Prompt with arguments: arg1='one', arg2='two'"}
+    assert {one["name"]: one["seen"] for one in seen} == {"rest": rest, "rest-sse": rest, "proxy": proxy}
+    assert changed == list(servers)
+
+
+@pytest.mark.parametrize("name", ["rest", "everything"])
+def test_the_inspector_lists_and_calls(gateway, logs, name):
+    def inspect(*arguments):
+        endpoint = ["--cli", f"http://127.0.0.1:{gateway.port}/{name}", "--transport", "http"]
+        script = "node_modules/.bin/mcp-inspector"
+        credential = ["--header", f"authorization: Bearer {KEY}"]
+        done = node.run(script, *endpoint, *credential, "--method", *arguments, env={"HOME": str(logs)})
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(done.stdout)
+
+    assert "test_simple_text" in [tool["name"] for tool in inspect("tools/list")["tools"]]
+    called = inspect("tools/call", "--tool-name", "test_simple_text")
+    assert called["content"] == [{"type": "text", "text": "This is a simple text response for testing."}]
+
+
+def options_of(config, name):
+    return next(route for route in config["routes"] if route["path"] == f"/{name}/*")["middlewares"][0]["options"]
