@@ -89,9 +89,10 @@ wasm: tools ## Builds the filters into $(WEIR_MODULES)
 	cargo build --quiet --profile wasm --target $(MODULE) $(CRATES)
 	@filters/modules.py $(CARGO_TARGET_DIR)/$(MODULE)/wasm $(WEIR_MODULES) $(FILTERS)
 
-# Filters that publish how many host calls a request took, as filter state `weir.host_calls.<filter>`.
+# Filters that publish how many host calls a request took, as filter state `weir.host_calls.<filter>`; and a quota that
+# traps when a request asks it to.
 wasm-counted: tools
-	@CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/counted RUSTFLAGS='--cfg weir_count_host_calls' \
+	@CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/counted RUSTFLAGS='--cfg weir_count_host_calls --cfg weir_trap_on_demand' \
 		cargo build --quiet --profile wasm --target $(MODULE) $(CRATES)
 	@filters/modules.py $(CARGO_TARGET_DIR)/counted/$(MODULE)/wasm $(WEIR_MODULES)/counted $(FILTERS) >/dev/null
 

@@ -141,7 +141,7 @@ impl Ledger {
         let limits = |counter: &CounterName| limits_of(rules, counter);
         let (counters, next_group) =
             book::listed(cx.store(), groups, (wanted.unwrap_or_default(), turn.next_group), |counter| {
-                counter.report(&limits, cx.now().seconds())
+                counter.report(&limits, rules.lease_secs.get().into(), cx.now().seconds())
             });
         if counters.is_empty() {
             Turn::go_on(cx.store(), next_group);

@@ -19,6 +19,8 @@ mod ledger;
 mod reply;
 mod rule;
 mod stream;
+#[cfg(weir_trap_on_demand)]
+mod trap;
 
 pub use filter::Quota;
 pub use stream::QuotaStream;

@@ -20,6 +20,8 @@ use crate::estimate::{Estimate, Lore};
 use crate::filter::{ADMITTED, INPUT_TOKENS, LEDGER_WAITS, OUTPUT_TOKENS, Quota, UNAVAILABLE, WARNED};
 use crate::reply;
 use crate::rule::{self, Caller, Unidentified};
+#[cfg(weir_trap_on_demand)]
+use crate::trap::{Point, Trap};
 
 /// One request.
 #[derive(Debug)]
@@ -29,6 +31,8 @@ pub struct QuotaStream {
     /// What is asked for.
     endpoint: Option<Endpoint>,
     phase: Phase,
+    #[cfg(weir_trap_on_demand)]
+    trap: Trap,
 }
 
 /// ```text
@@ -91,7 +95,14 @@ enum Answer {
 
 impl QuotaStream {
     pub(crate) fn begin(filter: Rc<Quota>, id: StreamId) -> Self {
-        Self { filter, id, endpoint: None, phase: Phase::Head }
+        Self {
+            filter,
+            id,
+            endpoint: None,
+            phase: Phase::Head,
+            #[cfg(weir_trap_on_demand)]
+            trap: Trap::default(),
+        }
     }
 
     fn weigh(&mut self, cx: &mut Cx<'_>, chunk: &[u8], end: bool) -> Flow {
@@ -147,6 +158,8 @@ impl QuotaStream {
         held: Vec<Held>,
         standings: &[(&Rule, Counter)],
     ) -> Flow {
+        #[cfg(weir_trap_on_demand)]
+        self.trap.at(Point::Admitted);
         cx.count(ADMITTED);
         let mut fields = reply::left(standings, cx.now().seconds());
         if let Some(warning) = warning(cx, standings) {
@@ -164,6 +177,11 @@ impl QuotaStream {
 impl Stream for QuotaStream {
     fn on_request_head(&mut self, cx: &mut Cx<'_>, head: &Head<'_>) -> Flow {
         self.phase = Phase::Over;
+        #[cfg(weir_trap_on_demand)]
+        {
+            self.trap = Trap::read(head);
+            self.trap.at(Point::Head);
+        }
         let to_hub = || head.text(ROUTE_HEADER) == Some(HUB_ROUTE);
         // What the hub is sent comes back, and is counted then.
         if self.filter.config.rules.is_empty() || to_hub() {
@@ -230,6 +248,8 @@ impl Stream for QuotaStream {
     }
 
     fn on_response_head(&mut self, cx: &mut Cx<'_>, head: &Head<'_>) -> Flow {
+        #[cfg(weir_trap_on_demand)]
+        self.trap.at(Point::Answer);
         let Phase::Sent(sent) = &mut self.phase else { return Flow::Continue };
         for (name, value) in sent.fields.drain(..) {
             cx.set_response_header(name, value);

@@ -186,10 +186,11 @@ impl Counter {
     }
 
     /// What the ledger is told of this counter; `None` if it is told nothing. A counter that nobody asks is given back
-    /// but for what is used.
+    /// but for what is used; so is one whose requests should all have ended `lease_secs` after they began.
     pub(crate) fn report(
         &mut self,
         limits: &dyn Fn(&CounterName) -> Vec<Limit>,
+        lease_secs: u64,
         now: u64,
     ) -> Option<Counted> {
         self.forget(now);
@@ -210,6 +211,9 @@ impl Counter {
         let (day, month) = (self.day.until, self.month.until);
         let held = self.leases.iter().any(|lease| lease.held > 0);
         let slice = self.slice.as_mut()?;
+        if slice.touched.saturating_add(lease_secs) <= now {
+            slice.open = 0;
+        }
         let rests = slice.open == 0 && !held && slice.touched.saturating_add(REST_SECS) <= now;
         let mut told = BTreeMap::new();
         for ((limit, used), grant) in Limit::ALL.into_iter().zip(used).zip(&mut slice.grants) {

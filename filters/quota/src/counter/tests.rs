@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 use weir_schema::Amount;
+use weir_schema::ledger::{CounterName, Granted, Granting};
 
 use super::*;
 
@@ -183,4 +184,32 @@ proptest! {
             prop_assert_eq!(counter.used(Limit::Concurrency), 0);
         }
     }
+}
+
+#[test]
+fn a_request_that_never_settles_keeps_its_slice_no_longer_than_a_stream_may_last() {
+    let limits = Limits { tokens_per_month: Some(1000), ..Limits::default() };
+    let (zone, name) = (Zone::default(), CounterName::parse("month").unwrap());
+    let until = zone.end_of_month(NOON);
+    let mut counter = Counter::default();
+    let ask = Ask {
+        terms: Terms { limits: &limits, zone: &zone, lease_secs: 3600 },
+        name: &name,
+        loss: None,
+        load: load(30),
+        now: NOON * 1_000_000_000,
+    };
+    assert_eq!(counter.ask(ask, false).0, Err(Obstacle::Uncovered));
+    let granted = Granted { cap: 100, others: 0, until };
+    let limits_of = [(Limit::TokensPerMonth, granted)].into();
+    let granting = Granting { counter: name.clone(), limits: limits_of, valid_secs: 10, nodes: 1 };
+    counter.take(&granting, NOON, NOON * 1000);
+    assert!(counter.ask(ask, false).0.is_ok());
+    let mut held = |now| {
+        let told = counter.report(&|_| vec![Limit::TokensPerMonth], 3600, now).unwrap();
+        let held = told.limits[&Limit::TokensPerMonth];
+        (held.used, held.cap)
+    };
+    assert_eq!(held(NOON + 3599), (30, 100));
+    assert_eq!(held(NOON + 3600), (30, 30));
 }
