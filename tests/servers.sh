@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the servers that tests start: PostgreSQL. As root on a Debian-like machine it asks apt-get for what is
+# Installs the servers that tests start: PostgreSQL and Redis. As root on a Debian-like machine it asks apt-get for what is
 # missing; otherwise it says what that is. Tests start their own servers, on ports and in folders of their own.
 set -eu
 
@@ -15,6 +15,7 @@ has() {
 
 missing=
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || has initdb || missing="$missing postgresql"
+has redis-server || missing="$missing redis-server"
 
 [ -n "$missing" ] || exit 0
 command -v apt-get >/dev/null || die "missing:$missing; install what has these programs on your system"

@@ -128,9 +128,10 @@ struct Serve {
     /// configuration file
     #[arg(long, value_name = "FILE", env = "WEIR_ADMIN_TOKEN_FILE")]
     admin_token_file: Option<PathBuf>,
-    /// Where Envoys' quotas are kept: an SQLite database. Default beside the store
-    #[arg(long, value_name = "WHERE", env = "WEIR_LEDGER")]
-    ledger: Option<Place>,
+    /// Where what Envoys may spend is kept: a file, or redis://USER:PASSWORD@HOST, which is better given in the
+    /// environment; by default a file beside the store's, and with a database for a store nowhere
+    #[arg(long, value_name = "PATH|URL", env = "WEIR_LEDGER", hide_env_values = true)]
+    ledger: Option<String>,
     /// The certificate authorities that a gateway with TLS is verified with when messages of MCP's transport of 2024-11-05
     /// go back to it. Default the system's
     #[arg(long, value_name = "FILE", env = "WEIR_HUB_CA")]
@@ -245,6 +246,7 @@ impl Serve {
         let xds_tls = files(self.xds_cert, self.xds_key, self.xds_client_ca);
         let admin_tls = files(self.admin_cert, self.admin_key, None);
         let store = store.as_deref().map(Location::parse).transpose()?;
+        let ledger = ledger.as_deref().map(Place::parse).transpose()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         Ok(runtime.block_on(serve::serve(serve::Options {
             config,

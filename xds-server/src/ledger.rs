@@ -5,12 +5,15 @@
 //! ```
 //!
 //! `account` has all of the arithmetic and knows nothing else. `book` keeps accounts: in this process, with SQLite
-//! under it, or in Redis.
+//! under it (`local`), or in Redis for several processes (`shared`).
 
 pub mod account;
 pub mod book;
 pub mod local;
 pub mod service;
+pub mod shared;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -76,6 +76,9 @@ pub async fn serve(options: Options) -> Result<(), ServeError> {
     if options.store.is_some() && !options.admin.ip().is_loopback() && options.admin_tls.is_none() {
         return Err(ServeError::Exposed(options.admin));
     }
+    if let (Some(Location::Postgres(_)), Some(place @ Place::File(_))) = (&options.store, &options.ledger) {
+        return Err(ServeError::OwnLedger(place.clone()));
+    }
     let is_open = options.xds_tls.as_ref().is_none_or(|files| files.client_ca.is_none());
     if is_open && !options.xds.ip().is_loopback() {
         warn!(address = %options.xds, "whoever can connect can read the providers' credentials: use --xds-client-ca");
@@ -277,6 +280,11 @@ pub enum ServeError {
         "cannot serve the API at {0}: without --admin-cert and --admin-key, with a store --admin is a loopback address"
     )]
     Exposed(SocketAddr),
+    /// Each replica would grant all of a limit.
+    #[error(
+        "the ledger {0} is for one process, and replicas share a database: give all of them --ledger redis://HOST, or none"
+    )]
+    OwnLedger(Place),
     /// The store cannot be opened.
     #[error("cannot open {0}: {1}")]
     Open(Location, StoreError),

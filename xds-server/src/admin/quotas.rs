@@ -127,8 +127,7 @@ async fn correct(
     change: impl Fn(&mut Account, &Rule, u64) + Send + Sync + 'static,
 ) -> Result<Json<Value>, ApiError> {
     let (book, records) = (book(admin)?, records(admin)?);
-    let now = seconds();
-    let update = Arc::new(move |_: usize, account: &mut Account| {
+    let update = Arc::new(move |_: usize, account: &mut Account, now: u64| {
         change(account, &rule, now);
         account.standing(terms(&rule), now)
     });

@@ -24,6 +24,7 @@ use super::{
     Accounts,
     account::Account,
     book::{BookError, Change},
+    service::seconds,
 };
 
 /// A handle to the ledger of this process.
@@ -63,8 +64,9 @@ impl Local {
             if accounts.len() > MOST_ACCOUNTS {
                 return Err(BookError::Full);
             }
+            let now = seconds();
             let changes = names.into_iter().enumerate().map(|(at, name)| {
-                let result = change(at, accounts.entry(name.clone()).or_default());
+                let result = change(at, accounts.entry(name.clone()).or_default(), now);
                 changed.insert(name);
                 result
             });

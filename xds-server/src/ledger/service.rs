@@ -41,10 +41,9 @@ async fn report(State(service): State<Service>, Json(report): Json<Report>) -> R
     debug!(node = report.node, sequence = report.sequence, counters = report.counters.len(), "report");
     let (quotas, sequence) = (Arc::clone(served.quotas()), report.sequence);
     let names = report.counters.iter().map(|counted| counted.counter.clone()).collect();
-    let now = seconds();
     let renewed = service
         .book
-        .update(names, Arc::new(move |at, account| renew(account, &quotas.rules, (&report, at), now)))
+        .update(names, Arc::new(move |at, account, now| renew(account, &quotas.rules, (&report, at), now)))
         .await;
     match renewed {
         Ok(granted) => Json(answer(sequence, granted.into_iter().flatten())).into_response(),
