@@ -16,6 +16,7 @@ pub(crate) struct Catalog(Vec<Rc<Served>>);
 /// A server.
 #[derive(Debug)]
 pub(crate) struct Served {
+    pub(crate) name: Name,
     domain: Option<Name>,
     path: Mount,
     origins: Vec<String>,
@@ -68,18 +69,19 @@ impl Catalog {
 
 impl Served {
     fn of(server: Server, hub: bool) -> Result<Self, LoadError> {
-        let Server { name: _, domain, path, origins, request_bytes, grants, backend } = server;
+        let Server { name, domain, path, origins, request_bytes, grants, backend } = server;
         let behind = match backend {
             Backend::Orchestrator(orchestrator) => {
                 let orchestrator = Orchestrator::of(*orchestrator).map_err(|e| e.within("orchestrator"))?;
                 Behind::Orchestrator(Box::new(orchestrator))
             }
-            Backend::Proxy(proxy) => match proxy.upstreams.as_slice() {
-                [McpUpstream { protocol: Transport::Streamable, .. }] => Behind::Proxy(proxy),
-                _ => return Err(LoadError::new("proxy.upstreams", "must be one that speaks streamable")),
-            },
+            Backend::Proxy(proxy) => {
+                check(&proxy.upstreams)?;
+                Behind::Proxy(proxy)
+            }
         };
-        Ok(Self { domain, path, origins, request_bytes: request_bytes.get().into(), grants, hub, behind })
+        let request_bytes = request_bytes.get().into();
+        Ok(Self { name, domain, path, origins, request_bytes, grants, hub, behind })
     }
 
     /// Whether it is there for a tenant.
@@ -107,6 +109,11 @@ impl Served {
         self.grants.is_some()
     }
 
+    /// Whether several servers stand behind it.
+    pub(crate) fn is_several(&self) -> bool {
+        self.proxy().is_some_and(|proxy| proxy.upstreams.len() > 1)
+    }
+
     /// The server behind it, if there is one.
     pub(crate) fn proxy(&self) -> Option<&Proxy> {
         match &self.behind {
@@ -114,4 +121,19 @@ impl Served {
             Behind::Orchestrator(_) => None,
         }
     }
+}
+
+/// Each server behind this one is of a kind that is served; several have names that tell them apart.
+fn check(upstreams: &[McpUpstream]) -> Result<(), LoadError> {
+    if upstreams.is_empty() || upstreams.iter().any(|upstream| upstream.protocol != Transport::Streamable) {
+        return Err(LoadError::new("proxy.upstreams", "must have one, and all must speak streamable"));
+    }
+    for (at, upstream) in upstreams.iter().enumerate().filter(|_| upstreams.len() > 1) {
+        let is_taken = upstreams.iter().take(at).any(|other| other.name == upstream.name);
+        if is_taken || !upstream.can_be_prefix() {
+            let field = format!("proxy.upstreams[{at}].name");
+            return Err(LoadError::new(field, "is another's, or no prefix of names"));
+        }
+    }
+    Ok(())
 }

@@ -1,5 +1,7 @@
 //! Which revision of the protocol a message follows, and what that revision wants of it.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use weir_wire::jsonrpc::{Call, Members, RpcError};
@@ -13,6 +15,7 @@ pub(crate) struct Asked<'a> {
     pub(crate) method: &'a str,
     pub(crate) version: Version,
     params: Members<'a>,
+    written: Option<&'a RawValue>,
 }
 
 /// A message that is refused, and with which status where it is alone.
@@ -36,7 +39,7 @@ impl<'a> Asked<'a> {
         let named_modern = matches!(&mirror.version, Field::Once(name) if Version::parse(name).is_some_and(Version::is_modern));
         if said.is_some() || named_modern {
             let version = modern(method, &params, meta.as_ref(), mirror)?;
-            return Ok(Self { method, version, params });
+            return Ok(Self { method, version, params, written: call.params });
         }
         let version = match &mirror.version {
             Field::Absent => Version::V2025_03_26,
@@ -45,7 +48,7 @@ impl<'a> Asked<'a> {
             Field::Once(name) => Version::parse(name).ok_or_else(|| unsupported(name))?,
             Field::Unclear => return Err(mismatch("MCP-Protocol-Version")),
         };
-        Ok(Self { method, version, params })
+        Ok(Self { method, version, params, written: call.params })
     }
 
     /// A parameter that is a text.
@@ -59,6 +62,16 @@ impl<'a> Asked<'a> {
             Some(raw) => object(raw),
             None => Some(Map::new()),
         }
+    }
+
+    /// A parameter as it is written.
+    pub(crate) fn raw(&self, name: &str) -> Option<&'a RawValue> {
+        self.params.get(name)
+    }
+
+    /// All parameters.
+    pub(crate) fn all(&self) -> Map<String, Value> {
+        self.written.and_then(object).unwrap_or_default()
     }
 
     /// Whether there is such a parameter.
@@ -124,8 +137,25 @@ fn modern(
     Ok(version)
 }
 
+/// What the server does not serve without sessions.
+pub(crate) fn only_modern(requested: Version) -> Refused {
+    unsupported_of(requested.as_str(), &[Version::V2026_07_28.as_str()])
+}
+
+/// How a header says what the body says (MCP 2026-07-28, "Standard MCP Request Headers").
+pub(crate) fn written(text: &str) -> String {
+    let plain = text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+    if plain && text.trim() == text && !text.starts_with("=?base64?") {
+        return text.into();
+    }
+    format!("=?base64?{}?=", STANDARD.encode(text))
+}
+
 fn unsupported(requested: &str) -> Refused {
-    let supported = Version::ALL.map(Version::as_str);
+    unsupported_of(requested, &Version::ALL.map(Version::as_str))
+}
+
+fn unsupported_of(requested: &str, supported: &[&str]) -> Refused {
     let error = RpcError::new(RpcError::UNSUPPORTED_VERSION, "this revision of the protocol is not served")
         .with_data(json!({"supported": supported, "requested": requested}));
     Refused::new(400, error)
@@ -138,6 +168,14 @@ fn invalid(message: impl Into<std::borrow::Cow<'static, str>>) -> Refused {
 fn object(raw: &RawValue) -> Option<Map<String, Value>> {
     serde_json::from_str(raw.get()).ok()
 }
+
+/// Header fields of the protocol.
+pub(crate) const VERSION_HEADER: &str = "mcp-protocol-version";
+pub(crate) const METHOD_HEADER: &str = "mcp-method";
+pub(crate) const NAME_HEADER: &str = "mcp-name";
+
+/// Where results of 2026-07-28 say whose they are.
+pub(crate) const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 
 const VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 const CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";

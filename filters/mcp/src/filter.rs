@@ -25,6 +25,7 @@ impl Filter for Mcp {
         UNIDENTIFIED,
         PASSED,
         RELAYED,
+        MISSING,
         CALLS_OK,
         CALLS_REFUSED,
         CALLS_TOOL_ERROR,
@@ -55,6 +56,8 @@ pub(crate) const UNIDENTIFIED: Metric = Metric::counter("weir.mcp.unidentified_t
 pub(crate) const PASSED: Metric = Metric::counter("weir.mcp.passed_total");
 /// Requests that went to the hub.
 pub(crate) const RELAYED: Metric = Metric::counter("weir.mcp.relayed_total");
+/// Servers that did not answer when all were asked, each counted.
+pub(crate) const MISSING: Metric = Metric::counter("weir.mcp.missing_total");
 /// Calls of tools, and readings of resources, that were answered.
 pub(crate) const CALLS_OK: Metric = Metric::counter("weir.mcp.calls_ok_total");
 /// Those of an unknown tool, one that the caller may not use, or with arguments that do not fit.

@@ -4,6 +4,7 @@
 //! written anew on their way, also where a stream is resumed.
 
 mod list;
+mod mux;
 mod session;
 
 use std::rc::Rc;
@@ -22,6 +23,7 @@ use crate::reply;
 use crate::stream::{ONE_CALL, is_costly};
 
 pub(crate) use list::Lists;
+pub(crate) use mux::{Arrived, Mux};
 use session::Sessions;
 
 /// A request on its way to its server, and the answer on its way back.
@@ -137,15 +139,9 @@ impl Passing {
 
     /// The answer's head has come.
     pub(crate) fn on_response_head(&mut self, cx: &mut Cx<'_>, head: &Head<'_>) {
-        let status = head.text(":status").and_then(|status| status.parse::<u16>().ok()).unwrap_or(0);
+        let status = status(head);
         if self.is_call {
-            let kind = match status {
-                200..300 => Kind::Ok,
-                500.. => Kind::Upstream5xx,
-                _ => Kind::Upstream4xx,
-            };
-            cx.count(kind.metric());
-            cx.publish(state::MCP_OUTCOME, kind.as_str());
+            tell(cx, head);
         }
         if self.begins_session
             && let Some(session) = head.get(session::HEADER)
@@ -170,12 +166,30 @@ impl Passing {
     }
 }
 
+/// Tells how the call of a tool has ended, by the head of its answer.
+fn tell(cx: &mut Cx<'_>, head: &Head<'_>) {
+    let kind = match status(head) {
+        200..300 => Kind::Ok,
+        500.. => Kind::Upstream5xx,
+        _ => Kind::Upstream4xx,
+    };
+    cx.count(kind.metric());
+    cx.publish(state::MCP_OUTCOME, kind.as_str());
+}
+
+fn status(head: &Head<'_>) -> u16 {
+    head.text(":status").and_then(|status| status.parse().ok()).unwrap_or(0)
+}
+
 /// What is kept of a request's head until it is sent on.
 #[derive(Debug)]
 pub(crate) struct Kept {
     session: Option<Vec<u8>>,
     /// The fields that do not pass.
     private: Vec<String>,
+    /// What goes with calls that are made for the request, where there are several servers.
+    fields: Vec<(String, String)>,
+    has_length: bool,
 }
 
 impl Kept {
@@ -191,7 +205,26 @@ impl Kept {
         let mut private: Vec<_> = names.filter(|name| !passes(name)).map(str::to_owned).collect();
         private.sort();
         private.dedup();
-        Self { session: head.get(session::HEADER).map(<[u8]>::to_vec), private }
+        let goes_along = |name: &str| {
+            TRACE.contains(&name)
+                || proxy.forward_headers.iter().any(|more| more.eq_ignore_ascii_case(name) && may_pass(name))
+        };
+        let text = |(name, value)| Some((str::from_utf8(name).ok()?, str::from_utf8(value).ok()?));
+        let fields = match proxy.upstreams.len() {
+            0 | 1 => Vec::new(),
+            _ => head
+                .fields()
+                .filter_map(text)
+                .filter(|(name, _)| goes_along(name))
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+        };
+        Self {
+            session: head.get(session::HEADER).map(<[u8]>::to_vec),
+            private,
+            fields,
+            has_length: head.get("content-length").is_some(),
+        }
     }
 }
 
@@ -250,3 +283,6 @@ const PASSING: [&str; 12] = [
     "x-forwarded-proto",
     "x-request-id",
 ];
+
+/// What follows a request through systems.
+const TRACE: [&str; 4] = ["baggage", "traceparent", "tracestate", "x-request-id"];

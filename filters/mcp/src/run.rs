@@ -83,7 +83,7 @@ struct Failure {
 }
 
 impl Numbers {
-    fn next(&mut self) -> CallId {
+    pub(crate) fn next(&mut self) -> CallId {
         self.0 = self.0.saturating_add(1);
         CallId(self.0)
     }

@@ -18,7 +18,7 @@ use weir_wire::openai::ApiError;
 use crate::catalog::Served;
 use crate::filter::{MESSAGES, Mcp, REFUSED, RELAYED, UNIDENTIFIED};
 use crate::mirror::Mirror;
-use crate::proxy::{Kept, Passing};
+use crate::proxy::{Arrived, Kept, Mux, Passing};
 use crate::reply;
 
 use batch::Batch;
@@ -34,6 +34,7 @@ pub struct McpStream {
 /// ```text
 /// Head ──► Reading ──► Calling ──► Over
 ///   │         ├───────────────────►
+///   │         ├──────► Muxing
 ///   └─────────┴──────► Passing
 /// ```
 #[derive(Debug)]
@@ -46,6 +47,8 @@ enum Phase {
     Calling(Box<Batch>),
     /// The request flows on to its server, or its answer back.
     Passing(Box<Passing>),
+    /// It is for several servers, or one of them.
+    Muxing(Box<Mux>),
     /// Nothing is left to do.
     Over,
 }
@@ -99,6 +102,11 @@ impl McpStream {
             return Flow::Continue;
         };
         let Arrival { served, consumer, mirror, kept, body } = *arrival;
+        if let (true, Some(kept)) = (served.is_several(), &kept) {
+            let arrived = Arrived { served, consumer, mirror: &mirror, kept, body: &body };
+            let mux = Mux::begin(cx, arrived);
+            return self.share(cx, mux);
+        }
         if let (Some(proxy), Some(kept)) = (Rc::clone(&served).proxy(), kept) {
             let passing = Passing::messages(cx, served, proxy, consumer, &mirror, &kept, &body);
             return self.pass(cx, passing);
@@ -130,6 +138,24 @@ impl McpStream {
                 Flow::Continue
             }
             Err(refused) => refuse(cx, refused),
+        }
+    }
+
+    /// Asks several servers, or lets a request flow on to one of them.
+    fn share(&mut self, cx: &mut Cx<'_>, mux: Result<Mux, Reply>) -> Flow {
+        match mux {
+            Ok(mux) => {
+                let flow = mux.flow(cx);
+                if flow == Flow::Continue {
+                    cx.skip(Part::RequestBody);
+                }
+                self.phase = Phase::Muxing(Box::new(mux));
+                flow
+            }
+            Err(reply) => {
+                cx.count(if reply.status < 400 { MESSAGES } else { REFUSED });
+                Flow::Reply(reply)
+            }
         }
     }
 
@@ -178,7 +204,7 @@ impl Stream for McpStream {
         let kept = served.proxy().map(|proxy| Kept::of(head, proxy));
         match (head.text(":method"), Rc::clone(&served).proxy(), &kept) {
             (Some("POST"), ..) => {}
-            (Some("GET" | "DELETE"), Some(proxy), Some(kept)) if head.is_end() => {
+            (Some("GET" | "DELETE"), Some(proxy), Some(kept)) if head.is_end() && !served.is_several() => {
                 let passing = Passing::bare(cx, served, proxy, consumer, kept);
                 return self.pass(cx, passing);
             }
@@ -210,8 +236,10 @@ impl Stream for McpStream {
     }
 
     fn on_response_head(&mut self, cx: &mut Cx<'_>, head: &Head<'_>) -> Flow {
-        if let Phase::Passing(passing) = &mut self.phase {
-            passing.on_response_head(cx, head);
+        match &mut self.phase {
+            Phase::Passing(passing) => passing.on_response_head(cx, head),
+            Phase::Muxing(mux) => return mux.on_response_head(cx, head),
+            Phase::Head | Phase::Reading(_) | Phase::Calling(_) | Phase::Over => {}
         }
         Flow::Continue
     }
@@ -236,6 +264,11 @@ impl Stream for McpStream {
             Phase::Calling(mut batch) => {
                 batch.take(cx, call, outcome);
                 self.answer(cx, *batch)
+            }
+            Phase::Muxing(mut mux) => {
+                let flow = mux.on_call_done(cx, call, outcome);
+                self.phase = Phase::Muxing(mux);
+                flow
             }
             phase @ (Phase::Head | Phase::Reading(_) | Phase::Passing(_) | Phase::Over) => {
                 self.phase = phase;

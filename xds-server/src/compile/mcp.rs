@@ -101,7 +101,7 @@ pub(super) fn endpoints(parts: &Parts) -> Vec<McpEndpoint> {
 /// Adds what the servers call.
 pub(super) fn upstreams(parts: &Parts, snapshot: &mut Snapshot) {
     for upstream in parts.mcp_servers().flat_map(|(_, _, plan)| plan.upstreams) {
-        let PlannedUpstream { cluster, upstream, auth, field: _ } = &upstream;
+        let PlannedUpstream { cluster, upstream, auth, .. } = &upstream;
         let filters = auth.iter().map(|UpstreamAuth { kind, header, secret }| match kind {
             CredentialType::Bearer => cluster::credential(secret, BEARER),
             CredentialType::ApiKey => cluster::credential(secret, (header.as_deref().unwrap_or(API_KEY), "")),

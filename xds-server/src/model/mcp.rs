@@ -76,7 +76,7 @@ impl Parts {
                 return Err(ModelError { at: at(&upstream.field), problem: Problem::NoRegistry(section) });
             }
             if let Some(auth) = &upstream.auth {
-                let at = || at(&format!("{}.auth.secret", options.kind_field()));
+                let at = || at(&format!("{}.{}", options.kind_field(), upstream.secret_field));
                 self.check_secret(&auth.secret, Secret::fits_header, Problem::PemCredential, at)?;
             }
         }

@@ -234,7 +234,8 @@ pub enum Role {
 #[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Proxy {
-    /// The servers behind it. Of one everything passes; the tools of several are `<name>__<tool>`.
+    /// The servers behind it. Of one everything passes; tools and prompts of several are `<name>__<tool>`, and their
+    /// resources `<name>+<uri>`.
     pub upstreams: Vec<McpUpstream>,
     /// Patterns of the tools that pass. Default all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -272,6 +273,16 @@ pub struct McpUpstream {
     /// What it speaks.
     #[serde(default)]
     pub protocol: Transport,
+}
+
+impl McpUpstream {
+    /// Whether its name can stand before those of its tools and resources: `[a-z][a-z0-9-]*`, at most 32 long. The first
+    /// `__` of a tool's name then ends it, and a URI may begin with it.
+    pub fn can_be_prefix(&self) -> bool {
+        let name = self.name.as_str();
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        name.len() <= 32 && name.starts_with(|c: char| c.is_ascii_lowercase()) && name.bytes().all(plain)
+    }
 }
 
 /// What an MCP server speaks.

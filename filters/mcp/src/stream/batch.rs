@@ -9,7 +9,7 @@ use weir_schema::state;
 use weir_wire::jsonrpc::{Body, Id, Malformed, Message, RpcError};
 
 use crate::catalog::{Behind, Served};
-use crate::era::{Asked, Refused};
+use crate::era::{Asked, Refused, SERVER_INFO};
 use crate::filter::CALL_MILLIS;
 use crate::mirror::{Field, Mirror};
 use crate::orchestrator::{Answer, Context, Orchestrator};
@@ -260,5 +260,4 @@ fn allows_batches(mirror: &Mirror) -> bool {
 
 /// Why such a batch is refused.
 pub(crate) const ONE_CALL: &str = "a batch calls one tool, or reads one resource";
-const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";

@@ -1,6 +1,7 @@
 mod calls;
 mod eras;
 mod methods;
+mod several;
 
 use serde_json::{Value, json};
 use weir_core::testing::Bench;

@@ -27,7 +27,7 @@ pub struct McpOptions {
     /// A server that is made of REST calls.
     #[serde(rename = "apiOrchestrator", alias = "api_orchestrator", skip_serializing_if = "Option::is_none")]
     pub orchestrator: Option<Box<Orchestrator>>,
-    /// A server that passes on to another.
+    /// A server that passes on to others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy: Option<Box<Proxy>>,
     /// The values of `Origin` that browsers may send.
@@ -284,9 +284,9 @@ pub struct Resource {
 pub struct Proxy {
     /// The server's name.
     pub name: Name,
-    /// The server behind it.
+    /// The servers behind it.
     pub upstreams: Vec<ProxyUpstream>,
-    /// What it is called with.
+    /// What they are called with, unless one has its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth: Option<UpstreamAuth>,
     /// Patterns of the tools that pass. Default all.
@@ -315,6 +315,9 @@ pub struct ProxyUpstream {
     /// Its name, with which its tools begin where there are several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<Name>,
+    /// What it is called with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth: Option<UpstreamAuth>,
     /// What it speaks.
     #[serde(default)]
     pub protocol: Transport,

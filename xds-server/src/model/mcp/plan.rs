@@ -7,8 +7,8 @@ use weir_schema::mcp::{self, Backend, Request, Template, Tool};
 use weir_tool::{LoadError, PromptPlan, ResourcePlan, ToolPlan};
 
 use super::options::{
-    CredentialType, McpOptions, Orchestrator, Proxy, RequestTemplate, Resource, Step, ToolOptions,
-    UpstreamAuth, WrittenUrl,
+    CredentialType, McpOptions, Orchestrator, Proxy, ProxyUpstream, RequestTemplate, Resource, Step,
+    ToolOptions, UpstreamAuth, WrittenUrl,
 };
 use super::url::CallUrl;
 use crate::model::{Span, Upstream};
@@ -37,6 +37,8 @@ pub struct PlannedUpstream {
     pub auth: Option<UpstreamAuth>,
     /// The field that names it.
     pub field: String,
+    /// The field with the secret that it is called with.
+    pub secret_field: String,
 }
 
 impl McpOptions {
@@ -97,6 +99,7 @@ impl Upstreams<'_> {
                 upstream,
                 auth: self.auth.cloned(),
                 field: field.into(),
+                secret_field: "auth.secret".into(),
             });
         }
         cluster
@@ -239,39 +242,32 @@ impl Resource {
 impl Proxy {
     fn plan(&self) -> Result<McpPlan, LoadError> {
         check_auth(self.auth.as_ref())?;
-        let [upstream] = self.upstreams.as_slice() else {
-            return Err(LoadError::new("upstreams", "there must be one"));
-        };
-        let field = "upstreams[0].url";
-        let url = CallUrl::parse(&upstream.url, None).map_err(|error| error.within(field))?;
-        let path = match (&upstream.path, url.path.as_str()) {
-            (Some(path), _) => path.clone(),
-            (None, "/") => DEFAULT_ENDPOINT.into(),
-            (None, path) => path.into(),
-        };
-        if !path.starts_with('/') || !path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
-            return Err(LoadError::new("upstreams[0].path", "is no path"));
+        if self.upstreams.is_empty() || self.upstreams.len() > MAX_UPSTREAMS {
+            let problem = format!("there must be one, and at most {MAX_UPSTREAMS}");
+            return Err(LoadError::new("upstreams", problem));
         }
-        let mut upstreams = Upstreams { server: &self.name, auth: self.auth.as_ref(), met: Vec::new() };
-        let authority = url.upstream.authority();
-        let cluster = upstreams.cluster(url.upstream, &url.origin, field);
-        let proxied = mcp::McpUpstream {
-            name: upstream.name.clone().unwrap_or_else(|| self.name.clone()),
-            route: cluster.clone(),
-            cluster,
-            authority,
-            path,
-            protocol: upstream.protocol,
-        };
+        let mut met = Vec::new();
+        let mut proxied: Vec<mcp::McpUpstream> = Vec::new();
+        for (at, upstream) in self.upstreams.iter().enumerate() {
+            let field = |name: &str| format!("upstreams[{at}].{name}");
+            let (planned, one) =
+                upstream.plan(self).map_err(|error| error.within(&format!("upstreams[{at}]")))?;
+            if proxied.iter().any(|other| other.name == one.name) {
+                return Err(LoadError::new(field("name"), "another upstream has this name"));
+            }
+            let secret_field =
+                if upstream.auth.is_some() { field("auth.secret") } else { "auth.secret".into() };
+            met.push(PlannedUpstream { field: field("url"), secret_field, ..planned });
+            proxied.push(one);
+        }
         let proxy = mcp::Proxy {
-            upstreams: vec![proxied],
+            upstreams: proxied,
             allow_tools: self.allow_tools.clone(),
             deny_tools: self.deny_tools.clone(),
             forward_headers: self.forward_headers.clone(),
             response_bytes: self.limits.response_bytes.unwrap_or(DEFAULT_RESPONSE_BYTES),
             timeout_ms: self.limits.timeout.map_or(DEFAULT_TIMEOUT_MS, millis),
         };
-        let met = upstreams.met;
         let backend = Backend::Proxy(Box::new(proxy));
         Ok(McpPlan {
             name: self.name.clone(),
@@ -279,6 +275,51 @@ impl Proxy {
             backend,
             upstreams: met,
         })
+    }
+}
+
+impl ProxyUpstream {
+    /// The server as the filter and the clusters have it.
+    fn plan(&self, proxy: &Proxy) -> Result<(PlannedUpstream, mcp::McpUpstream), LoadError> {
+        let is_several = proxy.upstreams.len() > 1;
+        check_auth(self.auth.as_ref())?;
+        let url = CallUrl::parse(&self.url, None).map_err(|error| error.within("url"))?;
+        let path = match (&self.path, url.path.as_str()) {
+            (Some(path), _) => path.clone(),
+            (None, "/") => DEFAULT_ENDPOINT.into(),
+            (None, path) => path.into(),
+        };
+        if !path.starts_with('/') || !path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
+            return Err(LoadError::new("path", "is no path"));
+        }
+        let name = match &self.name {
+            Some(name) => name.clone(),
+            None if is_several => {
+                return Err(LoadError::new("name", "is missing: the tools of several begin with it"));
+            }
+            None => proxy.name.clone(),
+        };
+        // Several have a cluster each, as each may have a credential of its own.
+        let cluster = match is_several {
+            true => format!("mcp:{}/{name}", proxy.name),
+            false => format!("mcp:{}/{}", proxy.name, url.origin),
+        };
+        let one = mcp::McpUpstream {
+            name,
+            route: cluster.clone(),
+            cluster: cluster.clone(),
+            authority: url.upstream.authority(),
+            path,
+            protocol: self.protocol,
+        };
+        if is_several && !one.can_be_prefix() {
+            let problem = "must be at most 32 lower-case letters, digits and '-' that begin with a letter";
+            return Err(LoadError::new("name", problem));
+        }
+        let auth = self.auth.as_ref().or(proxy.auth.as_ref()).cloned();
+        let (field, secret_field) = (String::new(), String::new());
+        let planned = PlannedUpstream { cluster, upstream: url.upstream, auth, field, secret_field };
+        Ok((planned, one))
     }
 }
 
@@ -318,6 +359,7 @@ fn millis(span: Span) -> NonZeroU32 {
 const MESSAGE: &str = "MCPServerConfig";
 const DEFAULT_ENDPOINT: &str = "/mcp";
 const MAX_TOOLS: usize = 1000;
+const MAX_UPSTREAMS: usize = 16;
 /// The longest time a tool may take.
 const MAX_TIMEOUT: Duration = Duration::from_secs(300);
 const DEFAULT_RESPONSE_BYTES: NonZeroU32 = NonZeroU32::MIN.saturating_add(1024 * 1024 - 1);
