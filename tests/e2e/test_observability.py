@@ -46,6 +46,7 @@ def test_one_record_tells_who_asked_for_what_and_what_it_took(observed):
         "output_tokens": "4",
         "cached_input_tokens": "0",
         "reasoning_tokens": "0",
+        "replay": None,
         "usage_source": "upstream",
         "finish_reason": "stop",
         "code": 200,

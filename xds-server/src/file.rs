@@ -114,6 +114,8 @@ pub struct Limits {
     pub request_body: NonZeroU32,
     /// How many keys are sent to Envoy whole; where there are more, it looks them up.
     pub inline_keys: u32,
+    /// The largest request body in bytes that is sent again to a model's next target.
+    pub replay_body: NonZeroU32,
 }
 
 /// `gateway.cooling`
@@ -351,6 +353,7 @@ impl Gateway {
             port: self.listen.port.get(),
             request_body: self.limits.request_body,
             inline_keys: self.limits.inline_keys,
+            replay_body: self.limits.replay_body,
             access_log: self.access_log.file,
             response_headers: self.response_headers,
             has_ledger: self.has_ledger,
@@ -491,7 +494,11 @@ impl Default for Listen {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { request_body: NonZeroU32::MIN.saturating_add(32 * 1024 * 1024 - 1), inline_keys: 10_000 }
+        Self {
+            request_body: NonZeroU32::MIN.saturating_add(32 * 1024 * 1024 - 1),
+            inline_keys: 10_000,
+            replay_body: NonZeroU32::MIN.saturating_add(1024 * 1024 - 1),
+        }
     }
 }
 

@@ -99,6 +99,8 @@ pub struct Gateway {
     pub request_body: NonZeroU32,
     /// How many keys the `auth` filter carries; where there are more, it looks them up.
     pub inline_keys: u32,
+    /// The largest request body in bytes that is sent again to a model's next target.
+    pub replay_body: NonZeroU32,
     /// The file Envoy writes its access log to.
     pub access_log: PathBuf,
     /// Whether answers say in headers who has given them.

@@ -20,6 +20,7 @@ pub struct Router {
     pub(crate) identity: Identity,
     pub(crate) body_bytes: u64,
     pub(crate) held_body_bytes: u64,
+    pub(crate) replay_body_bytes: u64,
 }
 
 impl Filter for Router {
@@ -47,6 +48,7 @@ impl Filter for Router {
             identity: config.identity,
             body_bytes: config.body_bytes.get().into(),
             held_body_bytes: config.held_body_bytes.get().into(),
+            replay_body_bytes: config.replay_body_bytes.get().into(),
         })
     }
 

@@ -39,11 +39,20 @@ enum Phase {
     /// All is held until the model is known.
     Seeking { scan: BodyScan, grant: Grant, asked: Asked },
     /// The body flows; it is read on for a second `model` and for its end.
-    Watching { scan: BodyScan },
+    Watching { scan: BodyScan, replay: Replay },
     /// The messages to an MCP server are held until it is known which tools they call.
     Calling(mcp::Messages),
     /// Nothing is left to do.
     Over,
+}
+
+/// Whether a request can be sent again to another target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Replay {
+    /// As far as its body has come.
+    Possible,
+    /// There is no other target, or that there will be no other attempt has been told.
+    Settled,
 }
 
 /// What is kept of a request's head until its model is known.
@@ -129,7 +138,7 @@ impl RouterStream {
 
     fn on_body(&mut self, cx: &mut Cx<'_>, chunk: &[u8], end: bool) -> Flow {
         let scan = match &mut self.phase {
-            Phase::Seeking { scan, .. } | Phase::Watching { scan } => scan,
+            Phase::Seeking { scan, .. } | Phase::Watching { scan, .. } => scan,
             Phase::Calling(_) => return self.on_messages(cx, chunk, end),
             Phase::Head | Phase::Over => return Flow::Continue,
         };
@@ -143,6 +152,7 @@ impl RouterStream {
             return refuse(cx, BAD_REQUEST, &reply::too_large(self.filter.body_bytes));
         }
         let flow = self.decide(cx, end);
+        self.tell_replay(cx);
         if end {
             self.phase = Phase::Over;
         }
@@ -168,9 +178,19 @@ impl RouterStream {
             None => return Flow::Wait,
         };
         send(cx, &found, scan, asked);
+        let replay = if found.model.targets.len() > 1 { Replay::Possible } else { Replay::Settled };
         let scan = mem::take(scan);
-        self.phase = Phase::Watching { scan };
+        self.phase = Phase::Watching { scan, replay };
         Flow::Continue
+    }
+
+    /// Tells once that the body is too large for a second attempt: Envoy keeps no more of it.
+    fn tell_replay(&mut self, cx: &mut Cx<'_>) {
+        let Phase::Watching { scan, replay } = &mut self.phase else { return };
+        if *replay == Replay::Possible && scan.bytes() > self.filter.replay_body_bytes {
+            cx.publish(state::REPLAY, TOO_LARGE);
+            *replay = Replay::Settled;
+        }
     }
 }
 
@@ -284,6 +304,9 @@ fn refuse(cx: &mut Cx<'_>, why: Metric, error: &ApiError) -> Flow {
     cx.count(why);
     Flow::Reply(reply::error(error))
 }
+
+/// What [`state::REPLAY`] says of a body that is larger than what is kept of it.
+const TOO_LARGE: &str = "too_large";
 
 /// What [`state::PROTOCOL`] says of a client of Anthropic's.
 const MESSAGES: &str = "messages";

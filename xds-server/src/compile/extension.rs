@@ -185,6 +185,7 @@ pub(super) fn router(
         mcp: mcp::endpoints(parts),
         body_bytes: parts.gateway.request_body,
         held_body_bytes: HELD_BODY_BYTES.min(parts.gateway.request_body),
+        replay_body_bytes: parts.gateway.replay_body,
     };
     plugin("router", ROUTER, module, &config)
 }

@@ -1,6 +1,6 @@
 //! RDS: the routes of each model, found by the header that the `router` filter sets.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 use serde_json::{Map, Value, json};
 use weir_schema::{Name, state};
@@ -15,7 +15,7 @@ use crate::model::{Model, PublicModel};
 pub(super) fn table(model: &Model, routes: &Routes<'_>) -> Value {
     let mut actions = Map::new();
     for (name, served) in routes {
-        let route = route_of(served, &Plan::of(model, served));
+        let route = route_of(served, &Plan::of(model, served), model.parts().gateway.replay_body);
         actions.insert(name.to_string(), action(name.as_str(), route));
     }
     for provider in model.parts().providers.iter().filter(|provider| !provider.stored_for.is_empty()) {
@@ -65,10 +65,14 @@ fn tree(actions: Map<String, Value>) -> Value {
 }
 
 /// A model's route.
-fn route_of(model: &PublicModel, plan: &Plan<'_>) -> Value {
+fn route_of(model: &PublicModel, plan: &Plan<'_>, replay_body: NonZeroU32) -> Value {
     match plan.attempts() {
         [attempt] => route(model, 1, single(model, attempt)),
-        attempts => route(model, attempts.len(), several(model, attempts)),
+        attempts => {
+            let route = route(model, attempts.len(), several(model, attempts));
+            // A body is kept until an answer begins, and up to this limit.
+            with(route, json!({"request_body_buffer_limit": replay_body}))
+        }
     }
 }
 
@@ -135,7 +139,7 @@ fn several(model: &PublicModel, attempts: &[Attempt<'_>]) -> Value {
         "on_no_match": first,
     });
     let retries = json!({
-        "retry_on": "5xx,reset,connect-failure,retriable-status-codes",
+        "retry_on": "5xx,reset,connect-failure,envoy-ratelimited,retriable-status-codes",
         "retriable_status_codes": OUR_FAULT_OR_BUSY,
         "num_retries": attempts.len().saturating_sub(1),
         "refresh_cluster_on_retry": true,

@@ -41,6 +41,10 @@ pub struct Config {
     /// 413. Keep it at or below the `request_body_buffer_limit` of the virtual host. Default 1 MiB.
     #[serde(default = "default_held_body_bytes")]
     pub held_body_bytes: NonZeroU32,
+    /// The largest request body in bytes that is sent again to the next of several targets: the
+    /// `request_body_buffer_limit` of their routes. That a body is larger is published. Default 1 MiB.
+    #[serde(default = "default_held_body_bytes")]
+    pub replay_body_bytes: NonZeroU32,
 }
 
 /// A model that users may ask for.

@@ -37,6 +37,8 @@ pub const FORWARD: &str = "weir.forward";
 /// The cluster of the next attempt, where there are several: what the route table matches to find it. Written by `router`
 /// for the first, and by `model-compat` in each for the one after it.
 pub const NEXT: &str = "weir.next";
+/// `too_large` where a request could have gone to another target, but is too large to be sent again. Written by `router`.
+pub const REPLAY: &str = "weir.replay";
 /// The model's name at the upstream. Written by whoever replaces it in the body.
 pub const UPSTREAM_MODEL: &str = "weir.upstream_model";
 /// The MCP server that is called. Written by `router`.

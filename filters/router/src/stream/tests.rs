@@ -7,6 +7,7 @@ use super::*;
 const CONFIG: &str = r#"{
     "body_bytes": 1000,
     "held_body_bytes": 100,
+    "replay_body_bytes": 50,
     "mcp": [
         {"server": "logs", "path": "/logs/*", "request_bytes": 200},
         {"server": "other", "domain": "finance", "path": "/other", "request_bytes": 200},
@@ -81,6 +82,25 @@ fn a_request_flows_as_soon_as_its_model_is_known() {
     ];
     assert_eq!(effects, expected);
     assert_eq!(request.body(r#"ages":[]}"#, true), (Flow::Continue, vec![]));
+}
+
+#[test]
+fn a_body_that_is_too_large_for_a_second_attempt_is_told_once() {
+    let told = |name: &str, chunks: &[&str]| {
+        let mut request = Request::chat(&[]);
+        let first = format!(r#"{{"model":"{name}","a":""#);
+        let mut effects = request.body(&first, false).1;
+        effects.extend(chunks.iter().flat_map(|chunk| request.body(chunk, false).1));
+        effects.extend(request.body("\"}", true).1);
+        let told = effects.into_iter().filter(|effect| matches!(effect, Effect::Publish(state::REPLAY, _)));
+        told.collect::<Vec<_>>()
+    };
+    let too_large = [Effect::Publish(state::REPLAY, "too_large".into())];
+    // 24 bytes are around what is in the string.
+    assert_eq!(told("split", &[&"x".repeat(26)]), []);
+    assert_eq!(told("split", &[&"x".repeat(27)]), too_large);
+    assert_eq!(told("split", &[&"x".repeat(27), "y"]), too_large);
+    assert_eq!(told("index", &[&"x".repeat(27), "y"]), []);
 }
 
 #[test]

@@ -44,12 +44,13 @@ const FIELDS: [(&str, &str); 16] = [
     ("upstream", "%UPSTREAM_HOST%"),
 ];
 
-const STATES: [(&str, &str); 14] = [
+const STATES: [(&str, &str); 15] = [
     ("consumer", state::CONSUMER),
     ("key_id", state::KEY_ID),
     ("domain", state::DOMAIN),
     ("model", state::MODEL),
     ("upstream_model", state::UPSTREAM_MODEL),
+    ("replay", state::REPLAY),
     ("usage_source", state::USAGE_SOURCE),
     ("first_token_ms", state::FIRST_TOKEN),
     ("finish_reason", state::FINISH_REASON),

@@ -107,7 +107,8 @@ const ERRORS: [LocalError; 9] = [
         message: "The model's provider gave no valid answer.",
     },
     LocalError {
-        when: "response.code == 503",
+        // 507: one of several targets has failed while more of the request came than is kept for another.
+        when: "response.code in [503, 507]",
         kind: SERVER,
         code: "upstream_unavailable",
         anthropic: "overloaded_error",
