@@ -1,11 +1,10 @@
 //! What a request's `sim-*` headers ask for.
 
-use std::num::NonZeroUsize;
 use std::str::FromStr;
 use std::time::Duration;
 
 use hyper::StatusCode;
-use hyper::header::{HeaderMap, HeaderName};
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 
 /// The wishes of one request; by default none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,8 +13,10 @@ pub(crate) struct Controls {
     pub(crate) status: Option<StatusCode>,
     /// Add this `retry-after`.
     pub(crate) retry_after: Option<u64>,
-    /// Answer 200 with an error as the body, or as this event of a stream, counted from 1.
-    pub(crate) error_in_200: Option<NonZeroUsize>,
+    /// Answer 200 with an error as the body, or as this event of a stream, counted from 1; 0 is the body of a stream too.
+    pub(crate) error_in_200: Option<usize>,
+    /// Add this header field.
+    pub(crate) header: Option<ExtraHeader>,
     /// Wait before the first token.
     pub(crate) first_token_delay: Option<Duration>,
     /// Wait before every further token.
@@ -28,6 +29,19 @@ pub(crate) struct Controls {
     pub(crate) gzip: bool,
 }
 
+/// A header field that is added to an answer: `name=value`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ExtraHeader(pub(crate) HeaderName, pub(crate) HeaderValue);
+
+impl FromStr for ExtraHeader {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (name, value) = text.split_once('=').ok_or(())?;
+        Ok(Self(name.parse().map_err(|_| ())?, value.parse().map_err(|_| ())?))
+    }
+}
+
 impl Controls {
     /// Reads the headers; the error is the one that cannot be read.
     pub(crate) fn from_headers(headers: &HeaderMap) -> Result<Self, HeaderName> {
@@ -36,6 +50,7 @@ impl Controls {
             status: value(headers, "sim-status")?,
             retry_after: value(headers, "sim-retry-after")?,
             error_in_200: value(headers, "sim-error-in-200")?,
+            header: value(headers, "sim-header")?,
             first_token_delay: millis("sim-first-token-delay-ms")?,
             token_delay: millis("sim-token-delay-ms")?,
             reset_after_chunks: value(headers, "sim-reset-after-chunks")?,
@@ -76,13 +91,15 @@ mod tests {
                 ("sim-status", "429"),
                 ("sim-hold", "door"),
                 ("sim-token-delay-ms", "5"),
-                ("sim-gzip", "1")
+                ("sim-gzip", "1"),
+                ("sim-header", "x-a=b=c")
             ]),
             Ok(Controls {
                 status: Some(StatusCode::TOO_MANY_REQUESTS),
                 hold: Some("door".into()),
                 token_delay: Some(Duration::from_millis(5)),
                 gzip: true,
+                header: Some(ExtraHeader(HeaderName::from_static("x-a"), HeaderValue::from_static("b=c"))),
                 ..Controls::default()
             })
         );
@@ -90,7 +107,9 @@ mod tests {
 
     #[test]
     fn a_wish_that_cannot_be_read_is_named() {
-        for (name, text) in [("sim-status", "1"), ("sim-gzip", "yes"), ("sim-retry-after", "soon")] {
+        for (name, text) in
+            [("sim-status", "1"), ("sim-gzip", "yes"), ("sim-retry-after", "soon"), ("sim-header", "x")]
+        {
             assert_eq!(controls(&[(name, text)]), Err(HeaderName::from_static(name)));
         }
     }

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::api::Reply;
 use crate::body::{Piece, ResponseBody, Tracked};
-use crate::controls::Controls;
+use crate::controls::{Controls, ExtraHeader};
 use crate::shapes::{self, Usage};
 
 /// Names that were released.
@@ -114,6 +114,9 @@ impl Delivery {
         if let Some(seconds) = self.controls.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
+        if let Some(ExtraHeader(name, value)) = self.controls.header.take() {
+            headers.insert(name, value);
+        }
         let body = if self.streamed || self.controls.reset_after_chunks.is_some() {
             let (sender, receiver) = mpsc::channel(1);
             tokio::spawn(async move {
@@ -152,9 +155,11 @@ fn bend(reply: Reply, controls: &Controls) -> Reply {
     let error = shapes::error("The simulated model server fails, as asked.", "server_error", None, None);
     match (controls.status, controls.error_in_200, reply) {
         (Some(status), _, _) => Reply::plain(status, error),
-        (None, Some(_), Reply::Whole { .. }) => Reply::plain(StatusCode::OK, error),
+        (None, Some(_), Reply::Whole { .. }) | (None, Some(0), Reply::Stream { .. }) => {
+            Reply::plain(StatusCode::OK, error)
+        }
         (None, Some(nth), Reply::Stream { mut events, usage }) => {
-            events.truncate(nth.get().saturating_sub(1));
+            events.truncate(nth.saturating_sub(1));
             events.push(shapes::event(&error.to_string()));
             Reply::Stream { events, usage }
         }
@@ -185,7 +190,6 @@ fn duration(tokens: usize, per_second: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use std::io::Read;
-    use std::num::NonZeroUsize;
 
     use flate2::read::GzDecoder;
     use serde_json::json;
@@ -201,11 +205,8 @@ mod tests {
 
     #[test]
     fn a_status_replaces_the_reply() {
-        let controls = Controls {
-            status: Some(StatusCode::BAD_GATEWAY),
-            error_in_200: NonZeroUsize::new(1),
-            ..Controls::default()
-        };
+        let controls =
+            Controls { status: Some(StatusCode::BAD_GATEWAY), error_in_200: Some(1), ..Controls::default() };
         let delivery = Delivery::new(stream(), controls, Speed::default());
         assert_eq!(
             (delivery.status, delivery.streamed, delivery.pieces.len()),
@@ -215,7 +216,7 @@ mod tests {
 
     #[test]
     fn an_error_in_a_stream_is_the_event_that_was_asked_for_and_the_last() {
-        let controls = Controls { error_in_200: NonZeroUsize::new(3), ..Controls::default() };
+        let controls = Controls { error_in_200: Some(3), ..Controls::default() };
         let delivery = Delivery::new(stream(), controls, Speed::default());
         let [a, b, error] = delivery.pieces.as_slice() else { panic!("three events") };
         assert_eq!((a.as_ref(), b.as_ref()), (b"data: a\n\n".as_ref(), b"data: b\n\n".as_ref()));

@@ -85,7 +85,9 @@ Request headers that change one answer:
   sim-tag: NAME                   groups requests for GET /sim/requests?tag=NAME
   sim-status: 503                 answers an error with this status
   sim-retry-after: 2              adds a retry-after header
-  sim-error-in-200: 1             answers 200 with an error as its body, or as the first event of a stream (2: the second)
+  sim-error-in-200: 1             answers 200 with an error as its body, or as the first event of a stream (2: the second;
+                                  0: as the body in place of a stream)
+  sim-header: NAME=VALUE          adds a header field
   sim-first-token-delay-ms: 100   waits this long before the first token
   sim-token-delay-ms: 10          waits this long before every further token
   sim-reset-after-chunks: 3       resets the connection (HTTP/2: the stream) after so many chunks
