@@ -9,7 +9,7 @@ from harness.gateway import weir
 from harness.process import ROOT, envoy_binary, modules_dir, with_modules
 
 FILES = sorted((ROOT / "examples").glob("*/weir.yaml"))
-STATIC = sorted((ROOT / "examples/envoy-static").glob("*.yaml"))
+STATIC = sorted((ROOT / "examples").glob("*/envoy*.yaml"))
 
 
 def written(page):
@@ -59,7 +59,7 @@ def test_envoy_accepts_what_an_example_compiles_to(file, tmp_path):
     validate(bootstrap)
 
 
-@pytest.mark.parametrize("file", STATIC, ids=lambda path: path.stem)
+@pytest.mark.parametrize("file", STATIC, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_envoy_accepts_a_bootstrap_written_by_hand(file, tmp_path):
     bootstrap = tmp_path / file.name
     bootstrap.write_text(with_modules(file.read_text()))
