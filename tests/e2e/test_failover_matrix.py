@@ -31,6 +31,7 @@ CAUSES = {
     "idle": ([("sim-first-token-delay-ms", "60000")], {504}),
     "error as the body of a 200": ([("sim-error-in-200", "0")], {502}),
     "error as the first event of a 200": ([("sim-error-in-200", "1")], {502}),
+    "nothing in a 200": ([("sim-end-after-chunks", "0")], {502}),
 }
 TIMEOUTS = {"no first token": {"first_token": "500ms"}, "idle": {"idle": "500ms"}}
 CELLS = [cell for cell in itertools.product(CAUSES, [False, True], SIZES) if cell[:2] != ("error as the first event of a 200", False)]

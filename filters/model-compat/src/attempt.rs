@@ -6,6 +6,7 @@ use std::rc::Rc;
 use weir_core::{Cx, Head, Reply};
 use weir_schema::compat::Rules;
 use weir_schema::state::{Forward, Lead};
+use weir_wire::answer::Ending;
 use weir_wire::openai::Endpoint;
 use weir_wire::{Rename, translate};
 
@@ -87,6 +88,15 @@ impl Attempt {
     pub(crate) fn worded(&self, reply: Reply) -> Reply {
         let body = translate::worded(&self.asked_path, reply.status, &reply.body);
         Reply { body: body.map_or(reply.body, Cow::Owned), ..reply }
+    }
+
+    /// How a stream of the upstream's ends, once it is one of OpenAI's interface or stays what the client has asked for.
+    pub(crate) fn ending(&self) -> Option<Ending> {
+        match self.speech {
+            Speech::Native => self.endpoint.as_ref().and_then(Ending::at),
+            Speech::Foreign { .. } => Some(Ending::Chunks),
+            Speech::Counted => None,
+        }
     }
 
     /// Whether its answer may be a stream that tells its usage if it is asked to.

@@ -20,7 +20,7 @@ pub struct ModelCompat {
 
 impl Filter for ModelCompat {
     const NAME: &'static str = "model-compat";
-    const METRICS: &'static [Metric] = &[COOLED, ATTEMPTS, MISROUTED, CONCEALED, REFUSED];
+    const METRICS: &'static [Metric] = &[COOLED, ATTEMPTS, MISROUTED, CONCEALED, REFUSED, BROKEN];
     type Config = Config;
     type Stream = CompatStream;
 
@@ -106,6 +106,8 @@ const MOST_RULES: usize = 256;
 
 /// Attempts that were fitted to this upstream.
 pub(crate) const ATTEMPTS: Metric = Metric::counter("weir.model_compat.attempts_total");
+/// Streams that broke off after the client had a part of them.
+pub(crate) const BROKEN: Metric = Metric::counter("weir.model_compat.broken_streams_total");
 /// Errors that came with status 200.
 pub(crate) const CONCEALED: Metric = Metric::counter("weir.model_compat.concealed_errors_total");
 /// Attempts that were refused, since they are for no target of their model.

@@ -47,9 +47,9 @@ impl Health {
         }
     }
 
-    /// The attempt is over; it has failed nevertheless if its answer was an error.
-    pub(crate) fn on_end(&self, cx: &mut Cx<'_>, is_refused: bool) {
-        if !self.has_answered || is_refused {
+    /// The attempt is over; it has failed nevertheless if its answer was an error, or has broken off.
+    pub(crate) fn on_end(&self, cx: &mut Cx<'_>, has_failed: bool) {
+        if !self.has_answered || has_failed {
             return;
         }
         let entry = cx.store().get(cooling::KEY).ok().flatten();

@@ -7,7 +7,7 @@ use weir_wire::translate::{Asked, is_error_status};
 use weir_wire::{Meter, walk};
 
 use crate::account::Account;
-use crate::filter::CONCEALED;
+use crate::filter::{BROKEN, CONCEALED};
 use crate::opening::{self, Opening, Verdict};
 
 /// An answer.
@@ -22,6 +22,8 @@ use crate::opening::{self, Opening, Verdict};
 pub(crate) struct Incoming {
     phase: Phase,
     account: Account,
+    /// Whether it was a stream that ended without having said so.
+    is_broken: bool,
 }
 
 #[derive(Debug)]
@@ -43,7 +45,7 @@ enum Phase {
 impl Incoming {
     /// The answer to an attempt that begins now.
     pub(crate) fn begin(now: UnixTime) -> Self {
-        Self { phase: Phase::Passing, account: Account::begin(now) }
+        Self { phase: Phase::Passing, account: Account::begin(now), is_broken: false }
     }
 
     /// Reads the head of an answer that has to be fitted to these terms.
@@ -73,9 +75,9 @@ impl Incoming {
         }
     }
 
-    /// Whether it was an error, whatever its status.
-    pub(crate) fn is_refused(&self) -> bool {
-        matches!(self.phase, Phase::Refused)
+    /// Whether it was an error, whatever its status, or has broken off.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.is_broken || matches!(self.phase, Phase::Refused)
     }
 
     pub(crate) fn on_body(&mut self, cx: &mut Cx<'_>, chunk: &[u8], end: bool) -> Flow {
@@ -106,6 +108,7 @@ impl Incoming {
                     cx.replace_body(Side::Response, 0..chunk.len(), written);
                 }
                 self.account.tell(cx, way, end);
+                self.is_broken = end && breaks(cx, way);
             }
             Phase::Long(meter) => {
                 meter.feed(chunk);
@@ -148,6 +151,7 @@ impl Incoming {
                     cx.replace_body(Side::Response, all, written);
                 }
                 self.account.tell(cx, &way, end);
+                self.is_broken = end && breaks(cx, &way);
                 Phase::Streaming(way)
             }
             (Verdict::Long, Some(asked)) => return self.give_up(cx, held.len(), &asked, TOO_LONG),
@@ -203,6 +207,15 @@ fn way(terms: Terms, asked: Option<&Asked>, now: UnixTime) -> Pipeline {
         way.add_after(step);
     }
     way
+}
+
+/// Whether a stream that has ended was not over; counts it then.
+fn breaks(cx: &mut Cx<'_>, way: &Pipeline) -> bool {
+    let is_broken = way.is_broken();
+    if is_broken {
+        cx.count(BROKEN);
+    }
+    is_broken
 }
 
 /// Puts an error in the place of all that is held of a body.

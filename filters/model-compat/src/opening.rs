@@ -1,7 +1,7 @@
 //! The opening of an answer, which decides whether it is one.
 
 use weir_wire::openai::ConcealedError;
-use weir_wire::{SseFrame, SseFramer, walk};
+use weir_wire::{SseFrame, SseFramer, answer, walk};
 
 /// The opening of an answer with status 200, held until it is clear whether it is an error in disguise.
 #[derive(Debug)]
@@ -58,6 +58,7 @@ impl Opening {
         self.held.extend_from_slice(chunk);
         match &mut self.format {
             Format::Json if self.held.len() > LONGEST_BODY => Verdict::Long,
+            Format::Json if end && walk::first(&self.held).is_none() => incomplete(),
             // The end is not always told: trailers may follow.
             Format::Json if end || ends(chunk) && walk::whole(&self.held).is_some() => {
                 error(&self.held).unwrap_or(Verdict::Whole)
@@ -70,8 +71,18 @@ impl Opening {
                         first.get_or_insert_with(|| error(event.data).unwrap_or(Verdict::Stream));
                     }
                 });
-                let sound = end || read.is_err();
-                first.unwrap_or(if sound { Verdict::Stream } else { Verdict::Unclear })
+                match first {
+                    Some(verdict) => verdict,
+                    None if read.is_err() => Verdict::Stream,
+                    None if !end => Verdict::Unclear,
+                    // Its last line may lack its end.
+                    None => match framer.last() {
+                        Some(SseFrame::Event(event)) if walk::whole(event.data).is_some() => {
+                            error(event.data).unwrap_or(Verdict::Stream)
+                        }
+                        Some(_) | None => incomplete(),
+                    },
+                }
             }
         }
     }
@@ -80,6 +91,11 @@ impl Opening {
 /// Whether a value may end where `chunk` does.
 pub(crate) fn ends(chunk: &[u8]) -> bool {
     chunk.trim_ascii_end().last().is_some_and(|byte| b"}]".contains(byte))
+}
+
+/// What has ended before anything of it could be told the client.
+fn incomplete() -> Verdict {
+    Verdict::Error(ConcealedError { status: 502, body: answer::broken().to_string().into_bytes() })
 }
 
 fn error(json: &[u8]) -> Option<Verdict> {
@@ -120,7 +136,9 @@ mod tests {
         assert_eq!(read("application/json", &[ERROR, " "]).first(), Some(&Some(503)));
         assert_eq!(read("application/json; charset=utf-8", &[r#"{"choices":[]}"#]), [Some(200)]);
         assert_eq!(read("application/json", &[r#"{"a":{}"#, "}"]), [None, Some(200)]);
-        assert_eq!(read("application/json", &[""]), [Some(200)]);
+        for cut in ["", " ", "{\"a\":[{}]", "7"] {
+            assert_eq!(read("application/json", &[cut]), [Some(if cut == "7" { 200 } else { 502 })], "{cut}");
+        }
         let long = format!(r#"{{"error":{{"message":"{}"}}"#, "y".repeat(LONGEST_ERROR));
         assert_eq!(read("application/json", &[&long, "}"]), [None, Some(200)]);
         let longer = "y".repeat(LONGEST_BODY);
@@ -135,7 +153,11 @@ mod tests {
         assert_eq!(read(sse, &[": processing\n\n", &event]), [None, Some(503)]);
         assert_eq!(read(sse, &[answer, &event]).first(), Some(&Some(200)));
         assert_eq!(read(sse, &[&format!("{answer}{event}")]), [Some(200)]);
-        assert_eq!(read(sse, &[": processing\n\n", ""]), [None, Some(200)]);
+        assert_eq!(read(sse, &["data: {\"choices\":[]}"]), [Some(200)]);
+        assert_eq!(read(sse, &[event.trim_end()]), [Some(503)]);
+        for nothing in ["", "data: {\"cho"] {
+            assert_eq!(read(sse, &[": processing\n\n", nothing]), [None, Some(502)]);
+        }
         for cut in 1..event.len() {
             let (start, end) = event.split_at(cut);
             assert_eq!(read(sse, &[start, end]).last(), Some(&Some(503)), "{cut}");

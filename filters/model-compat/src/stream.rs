@@ -62,7 +62,8 @@ impl Stream for CompatStream {
             compat::Think::Strip => Think::Strip,
             compat::Think::Tags => Think::Tags,
         };
-        self.terms = Terms { model: attempt.name.clone(), hide_usage: false, think };
+        self.terms =
+            Terms { model: attempt.name.clone(), hide_usage: false, think, ending: attempt.ending() };
         self.incoming = Some(Incoming::begin(cx.now()));
         let form = head.get("content-type").is_some_and(|media| media.starts_with(b"multipart/"));
         self.outgoing = Outgoing::held(attempt, !form, self.filter.config.held_body_bytes.get());
@@ -110,7 +111,7 @@ impl Stream for CompatStream {
         if let Some(incoming) = &mut self.incoming {
             incoming.on_end(cx);
             if let Some(health) = &self.health {
-                health.on_end(cx, incoming.is_refused());
+                health.on_end(cx, incoming.has_failed());
             }
         }
     }

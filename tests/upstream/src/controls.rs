@@ -23,6 +23,10 @@ pub(crate) struct Controls {
     pub(crate) token_delay: Option<Duration>,
     /// Reset after so many chunks.
     pub(crate) reset_after_chunks: Option<usize>,
+    /// End after so many chunks, as if that were all.
+    pub(crate) end_after_chunks: Option<usize>,
+    /// Say nothing more after so many chunks.
+    pub(crate) stall_after_chunks: Option<usize>,
     /// Wait until this name is released.
     pub(crate) hold: Option<String>,
     /// Compress the answer.
@@ -54,6 +58,8 @@ impl Controls {
             first_token_delay: millis("sim-first-token-delay-ms")?,
             token_delay: millis("sim-token-delay-ms")?,
             reset_after_chunks: value(headers, "sim-reset-after-chunks")?,
+            end_after_chunks: value(headers, "sim-end-after-chunks")?,
+            stall_after_chunks: value(headers, "sim-stall-after-chunks")?,
             hold: value(headers, "sim-hold")?,
             gzip: flag(headers, "sim-gzip")?,
         })

@@ -117,7 +117,8 @@ impl Delivery {
         if let Some(ExtraHeader(name, value)) = self.controls.header.take() {
             headers.insert(name, value);
         }
-        let body = if self.streamed || self.controls.reset_after_chunks.is_some() {
+        let Controls { reset_after_chunks, end_after_chunks, .. } = self.controls;
+        let body = if self.streamed || reset_after_chunks.or(end_after_chunks).is_some() {
             let (sender, receiver) = mpsc::channel(1);
             tokio::spawn(async move {
                 tokio::select! {
@@ -133,11 +134,10 @@ impl Delivery {
     }
 
     async fn produce(&self, sender: &mpsc::Sender<Piece>, mut door: Door) {
-        let data = self.pieces.iter().cloned().map(Piece::Data);
-        let pieces: Vec<Piece> = match self.controls.reset_after_chunks {
-            None => data.collect(),
-            Some(chunks) => data.take(chunks).chain([Piece::Reset]).collect(),
-        };
+        let Controls { reset_after_chunks, end_after_chunks, stall_after_chunks, .. } = self.controls;
+        let kept = [reset_after_chunks, end_after_chunks, stall_after_chunks].into_iter().flatten().min();
+        let data = self.pieces.iter().cloned().map(Piece::Data).take(kept.unwrap_or(usize::MAX));
+        let pieces: Vec<Piece> = data.chain(reset_after_chunks.map(|_| Piece::Reset)).collect();
         for (at, piece) in pieces.into_iter().enumerate() {
             tokio::time::sleep(if at == 0 { self.pace.first } else { self.pace.further }).await;
             if at == 1 {
@@ -146,6 +146,9 @@ impl Delivery {
             if sender.send(piece).await.is_err() {
                 return;
             }
+        }
+        if stall_after_chunks.is_some() {
+            sender.closed().await;
         }
     }
 }

@@ -91,6 +91,8 @@ Request headers that change one answer:
   sim-first-token-delay-ms: 100   waits this long before the first token
   sim-token-delay-ms: 10          waits this long before every further token
   sim-reset-after-chunks: 3       resets the connection (HTTP/2: the stream) after so many chunks
+  sim-end-after-chunks: 3         ends after so many chunks, as if that were all
+  sim-stall-after-chunks: 3       says nothing more after so many chunks
   sim-hold: NAME                  waits after the first chunk (a stream) or before the answer, until released
   sim-gzip: 1                     compresses the answer
   sim-think: tags | reasoning     shows a thought before it: between tags in the content, or in `reasoning`

@@ -1,5 +1,6 @@
 //! An answer on its way from an upstream to a client.
 
+mod ending;
 mod fit;
 mod reason;
 mod step;
@@ -11,8 +12,11 @@ mod usage;
 mod tests;
 
 use crate::meter::Tally;
+use crate::openai::DONE;
 use crate::sse::{SseEvent, SseFrame, SseFramer};
+use crate::walk;
 
+pub use self::ending::{Ending, broken};
 pub use self::fit::{Fit, Terms};
 pub use self::step::{Frame, Step};
 pub use self::think::ThinkSplit;
@@ -78,15 +82,30 @@ impl Pipeline {
             SseFrame::Silence(raw) => written.extend_from_slice(raw),
         });
         self.lost = read.is_err();
-        if end || self.lost && translates {
-            changed |= self.way.end(&mut written);
-        }
-        if (end || self.lost) && !translates {
+        if self.lost && !translates {
             written.extend_from_slice(self.framer.pending());
+        } else if self.lost || end {
+            changed |= self.end(&mut written);
         } else {
             changed |= !self.framer.pending().is_empty();
         }
         changed.then_some(written)
+    }
+
+    /// Ends a stream whose last event may lack its blank line, or be a part of one; whether what flows is other than what
+    /// has come.
+    fn end(&mut self, written: &mut Vec<u8>) -> bool {
+        let way = &mut self.way;
+        let mut changed = false;
+        match self.framer.last() {
+            Some(SseFrame::Event(event)) if event.data == DONE || walk::whole(event.data).is_some() => {
+                changed |= way.event(&event, written);
+            }
+            Some(_) if way.translates() || way.fit.is_broken() => changed = true,
+            Some(frame) => written.extend_from_slice(frame.raw()),
+            None => {}
+        }
+        changed | way.end(written)
     }
 
     /// Reads a whole body of JSON, and gives what flows in its place; `None` if it flows itself.
@@ -107,6 +126,11 @@ impl Pipeline {
     /// What has been counted.
     pub fn tally(&self) -> &Tally {
         self.way.fit.tally()
+    }
+
+    /// Whether a stream that ends now has not said that it is over.
+    pub fn is_broken(&self) -> bool {
+        !self.lost && self.way.fit.is_broken()
     }
 
     /// Why the answer has ended, in OpenAI's words, if it has said so.

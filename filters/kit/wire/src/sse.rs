@@ -133,6 +133,13 @@ impl SseFramer {
         &self.held
     }
 
+    /// What is [pending](Self::pending) at the end of a stream, read as if a blank line had ended it; `None` if nothing is.
+    /// Not an event by the standard, and often meant as one: some servers leave out the last line.
+    pub fn last(&mut self) -> Option<SseFrame<'_>> {
+        let first = !self.begun;
+        (!self.held.is_empty()).then(|| read(&self.held, first, &mut self.joined))
+    }
+
     /// Fails, and holds `rest`, if the frame has too many bytes with the next `len`.
     fn admit(&mut self, len: usize, rest: &[u8]) -> Result<(), EventTooLong> {
         if self.held.len().saturating_add(len) <= self.limit {

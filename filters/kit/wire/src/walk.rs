@@ -66,9 +66,13 @@ pub fn inside(literal: &[u8]) -> Option<&[u8]> {
 
 /// Where the value of a whole text stands; `None` if there is none, or more after it.
 pub fn whole(json: &[u8]) -> Option<Range<usize>> {
+    first(json).filter(|value| blank(json, value.end) == json.len())
+}
+
+/// Where the first value of a text stands; `None` if there is none, or a part of one.
+pub fn first(json: &[u8]) -> Option<Range<usize>> {
     let start = blank(json, 0);
-    let end = skip(json, start)?;
-    (blank(json, end) == json.len()).then_some(start..end)
+    Some(start..skip(json, start)?)
 }
 
 impl Iterator for Members<'_> {
@@ -185,6 +189,7 @@ mod tests {
         {
             assert_eq!(whole(text.as_bytes()), expected, "{text}");
         }
+        assert_eq!((first(b" {}{"), first(b"{\"a\":[]"), first(b" ")), (Some(1..3), None, None));
     }
 
     #[test]

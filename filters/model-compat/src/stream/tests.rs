@@ -6,7 +6,7 @@ use weir_core::testing::Bench;
 use weir_core::{Effect, Filter, Side, StreamId, UnixTime};
 
 use super::*;
-use crate::filter::{CONCEALED, REFUSED};
+use crate::filter::{BROKEN, CONCEALED, REFUSED};
 
 const CONFIG: &str = r#"{"cluster": "cloud@two", "authority": "api.example.com", "base_path": "/llm/v1"}"#;
 
@@ -295,6 +295,23 @@ fn a_stream_is_made_the_clients_and_what_it_has_used_is_told_as_it_grows() {
         (Flow::Continue, vec![]),
     ];
     assert_eq!(told, expected);
+}
+
+#[test]
+fn a_stream_that_ends_before_it_is_over_tells_the_client_and_is_charged_by_what_came() {
+    let event = "data: {\"choices\":[{\"delta\":{\"content\":\"Hello\"}}]}\n\n";
+    let told = respond(&EVENTS, &[event, ""]);
+    let error = concat!(
+        "data: {\"error\":{\"message\":\"The upstream's answer has ended before it was complete.\",",
+        "\"type\":\"server_error\",\"param\":null,\"code\":\"upstream_incomplete\"}}\n\n",
+    );
+    let effects = vec![
+        Effect::ReplaceBody(Side::Response, 0..0, error.into()),
+        publish(state::FINISH_REASON, "error"),
+        Effect::Count(BROKEN, 1),
+    ];
+    assert_eq!(told[1].1.last(), Some(&publish(state::USAGE, "0 2 0 0 counted")));
+    assert_eq!(told[2], (Flow::Continue, effects));
 }
 
 #[test]

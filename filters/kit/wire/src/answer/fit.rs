@@ -4,6 +4,7 @@ use core::ops::Range;
 
 use serde_json::{Map, Value, json};
 
+use super::ending::{Course, Ending};
 use super::step::{Frame, Step};
 use super::thread::{Think, Thread};
 use super::{reason, usage};
@@ -22,6 +23,8 @@ pub struct Terms {
     pub hide_usage: bool,
     /// Where the client finds what the model has thought.
     pub think: Think,
+    /// How a stream ends that is whole. Absent: nobody knows.
+    pub ending: Option<Ending>,
 }
 
 /// Makes an answer what its client has asked for, and counts what is in it.
@@ -29,6 +32,7 @@ pub struct Terms {
 pub struct Fit {
     terms: Terms,
     tally: Tally,
+    course: Course,
     finish_reason: Option<String>,
     /// The answers, by their index.
     threads: Vec<Thread>,
@@ -56,7 +60,8 @@ struct Choice {
 
 impl Fit {
     pub(super) fn new(terms: Terms) -> Self {
-        Self { terms, tally: Tally::default(), finish_reason: None, threads: Vec::new(), pending: None }
+        let (tally, course) = (Tally::default(), Course::default());
+        Self { terms, tally, course, finish_reason: None, threads: Vec::new(), pending: None }
     }
 
     pub(super) fn tally(&self) -> &Tally {
@@ -65,6 +70,11 @@ impl Fit {
 
     pub(super) fn finish_reason(&self) -> Option<&str> {
         self.finish_reason.as_deref()
+    }
+
+    /// Whether a stream that ends now is not whole.
+    pub(super) fn is_broken(&self) -> bool {
+        self.terms.ending.is_some() && self.course.is_open()
     }
 
     /// Reads the members of an answer, or of a part of one unless it is `whole`, and edits them.
@@ -90,6 +100,9 @@ impl Fit {
                         self.count(json, usage.value);
                     }
                 }
+                b"type" => self.course.learn_type(json.get(value).unwrap_or_default()),
+                b"sequence_number" => self.course.learn_number(json.get(value).unwrap_or_default()),
+                b"error" => self.course.learn_error(json.get(value).unwrap_or_default()),
                 // Where Anthropic's interface and that of responses have the model.
                 b"message" | b"response" => {
                     if let Some(model) = walk::member(json, value, b"model") {
@@ -125,7 +138,9 @@ impl Fit {
             }
             None => None,
         };
-        let last = whole || word.is_some_and(|word| !word.is_empty());
+        let ends = word.is_some_and(|word| !word.is_empty());
+        self.course.choice(index, ends);
+        let last = whole || ends;
         let (mut edits, silent) = match said {
             Some(said) if self.terms.think != Think::Keep => {
                 let think = self.terms.think;
@@ -223,7 +238,9 @@ impl Fit {
 
 impl Step for Fit {
     fn event(&mut self, event: &SseEvent<'_>, next: &mut dyn FnMut(&SseEvent<'_>)) {
+        self.course.begin();
         if event.data == DONE {
+            self.course.finish();
             self.flush(next);
             return next(event);
         }
@@ -231,6 +248,9 @@ impl Step for Fit {
         let seen = self.read(event.data, false, &mut splice);
         if seen.choices.is_none() {
             self.tally.event(event.data);
+        }
+        if self.course.has_failed() {
+            self.finish_reason.get_or_insert_with(|| FAILED.to_owned());
         }
         let edited = splice.finish();
         let data = edited.as_deref().unwrap_or(event.data);
@@ -249,6 +269,10 @@ impl Step for Fit {
 
     fn end(&mut self, next: &mut dyn FnMut(&SseEvent<'_>)) {
         self.flush(next);
+        if let Some(ending) = self.terms.ending.filter(|_| self.is_broken()) {
+            self.finish_reason.get_or_insert_with(|| FAILED.to_owned());
+            next(&ending.broken(&self.course).event());
+        }
     }
 
     fn body(&mut self, body: &[u8]) -> Option<Vec<u8>> {
@@ -285,5 +309,7 @@ fn text_of(json: &[u8], value: Range<usize>) -> &[u8] {
     json.get(value).and_then(walk::inside).unwrap_or_default()
 }
 
+/// Why an answer has ended that has failed, as OpenRouter says it; OpenAI has no word.
+const FAILED: &str = "error";
 /// How many answers of one response are told apart.
 const MOST_THREADS: usize = 128;

@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+mod ending;
 mod think;
 
 use super::*;
@@ -17,7 +18,7 @@ fn stream(terms: &Terms, chunks: &[&[u8]]) -> (String, Totals) {
 }
 
 fn terms() -> Terms {
-    Terms { model: Some("\"index\"".into()), hide_usage: true, think: Think::Keep }
+    Terms { model: Some("\"index\"".into()), hide_usage: true, think: Think::Keep, ending: None }
 }
 
 const STREAM: &str = concat!(

@@ -112,16 +112,6 @@ pub(super) fn done() -> Frame {
     Frame::of(None, crate::openai::DONE)
 }
 
-/// An event that says that the answer has broken off.
-pub(super) fn broken() -> Value {
-    json!({"error": {
-        "message": "The upstream's answer has ended before it was complete.",
-        "type": "server_error",
-        "param": null,
-        "code": "upstream_incomplete",
-    }})
-}
-
 /// A text member.
 pub(super) fn text<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
     value.get(name).and_then(Value::as_str)

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use super::REASONS;
-use crate::answer::{Frame, Step};
+use crate::answer::{Frame, Step, broken};
 use crate::sse::SseEvent;
-use crate::translate::chat::{Chunks, Tokens, broken, done, text};
+use crate::translate::chat::{Chunks, Tokens, done, text};
 use crate::translate::failure::Failure;
 
 /// Reads an answer of messages.

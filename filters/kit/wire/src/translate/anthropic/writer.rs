@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 
 use super::REASONS;
-use crate::answer::{Frame, Step};
+use crate::answer::{Frame, Step, broken};
 use crate::openai::DONE;
 use crate::sse::SseEvent;
-use crate::translate::chat::{Tokens, broken, text};
+use crate::translate::chat::{Tokens, text};
 use crate::translate::failure::Failure;
 
 /// Writes an answer of messages.

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::answer::{Frame, Step};
+use crate::answer::{Frame, Step, broken};
 use crate::sse::SseEvent;
-use crate::translate::chat::{Chunks, Tokens, broken, done, text};
+use crate::translate::chat::{Chunks, Tokens, done, text};
 use crate::translate::failure::Failure;
 
 /// Reads an answer of `generateContent` or of `streamGenerateContent`.

@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::answer::{Frame, Step};
+use crate::answer::{Frame, Step, broken};
 use crate::openai::DONE;
 use crate::sse::SseEvent;
-use crate::translate::chat::{Tokens, broken, text};
+use crate::translate::chat::{Tokens, text};
 use crate::translate::failure::Failure;
 
 /// Writes an answer of responses. Its output is repeated at the end of a stream, so it is kept, up to a limit.
