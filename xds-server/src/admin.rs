@@ -2,6 +2,7 @@
 
 mod apply;
 mod error;
+mod marketplace;
 mod objects;
 pub mod openapi;
 mod operation;
@@ -23,7 +24,7 @@ use axum::{
         header::{CONTENT_SECURITY_POLICY, ORIGIN, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS},
     },
     response::{Html, IntoResponse},
-    routing::{MethodRouter, delete, get, post},
+    routing::{MethodRouter, any, delete, get, post},
 };
 use serde_json::{Value, json};
 use tracing::warn;
@@ -83,6 +84,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<Admin>>)> {
         ("/v1/quotas/{name}/state", get(quotas::state)),
         ("/v1/quotas/{name}/adjust", post(quotas::adjust)),
         ("/v1/quotas/{name}/reset", post(quotas::reset)),
+        ("/v0.1/{*path}", any(marketplace::marketplace)),
         ("/v1/{kind}", get(objects::list).post(objects::create)),
         ("/v1/{kind}/{*name}", objects.merge(post(objects::act))),
     ]

@@ -33,6 +33,7 @@ pub mod ledger;
 pub mod listen;
 pub mod load;
 pub mod lookup;
+pub mod marketplace;
 pub mod mcp_client;
 pub mod model;
 pub mod modules;

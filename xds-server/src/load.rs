@@ -7,6 +7,7 @@ use std::{
     sync::Arc,
 };
 
+use jiff::Timestamp;
 use weir_schema::Name;
 
 use crate::{
@@ -15,6 +16,7 @@ use crate::{
     encode::{EncodeError, Encoded},
     file::{File, FileError},
     gateways::{Gateways, Selection},
+    marketplace::Catalog,
     model::{Model, ModelError},
     modules::{self, Modules, ModulesError},
     object::{Object, ObjectId},
@@ -33,6 +35,8 @@ pub struct Loader {
     has_ledger: bool,
     has_records: bool,
     accepted: Gateways,
+    catalog: Catalog,
+    written_at: Timestamp,
 }
 
 /// All that a snapshot is made of.
@@ -50,6 +54,7 @@ pub struct Candidate {
     inputs: Inputs,
     gateways: Gateways,
     wanted: Wanted,
+    catalog: Catalog,
 }
 
 impl Loader {
@@ -66,6 +71,8 @@ impl Loader {
             has_ledger: false,
             has_records: false,
             accepted: Gateways::default(),
+            catalog: Catalog::default(),
+            written_at: Timestamp::UNIX_EPOCH,
         }
     }
 
@@ -99,8 +106,19 @@ impl Loader {
     pub fn accept(&mut self, candidate: Candidate) -> Gateways {
         self.last = Some(candidate.inputs);
         self.wanted = Some(candidate.wanted);
+        self.catalog = candidate.catalog;
         self.accepted = candidate.gateways.clone();
         candidate.gateways
+    }
+
+    /// The MCP servers of the last good configuration.
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// When the file was last changed that was read last.
+    pub fn written_at(&self) -> Timestamp {
+        self.written_at
     }
 
     /// The file that is served, if any is.
@@ -110,6 +128,7 @@ impl Loader {
 
     fn read(&mut self, stored: Vec<Object>) -> Result<Inputs, LoadError> {
         let file = parse(&self.config, &read(&self.config)?)?;
+        self.written_at = written_at(&self.config);
         let folder = self.config.parent().unwrap_or(Path::new(""));
         self.watched = BTreeSet::from([self.config.clone(), self.modules.join(modules::LIST)]);
         self.watched.extend(file.secrets.values().filter_map(|source| match source {
@@ -138,7 +157,7 @@ impl Loader {
         }
         let model = checked(&self.config, file, inputs.secrets.clone())?;
         let gateways = self.compile(&model, &inputs.modules)?;
-        Ok(Candidate { inputs, gateways, wanted: Wanted::of(&model) })
+        Ok(Candidate { inputs, gateways, wanted: Wanted::of(&model), catalog: Catalog::of(&model) })
     }
 
     /// A snapshot for each gateway. What does not change is shared with the gateways before it and with what is served.
@@ -188,6 +207,13 @@ fn checked(path: &Path, file: File, secrets: BTreeMap<Name, Secret>) -> Result<M
 
 fn read(path: &Path) -> Result<String, LoadError> {
     fs::read_to_string(path).map_err(|error| LoadError::Read(path.into(), error))
+}
+
+/// When a file was last changed, to the second.
+fn written_at(path: &Path) -> Timestamp {
+    let modified = fs::metadata(path).and_then(|about| about.modified()).ok();
+    let seconds = modified.and_then(|time| Timestamp::try_from(time).ok()).map(Timestamp::as_second);
+    seconds.and_then(|seconds| Timestamp::from_second(seconds).ok()).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 fn parse(path: &Path, text: &str) -> Result<File, LoadError> {

@@ -3,6 +3,7 @@
 mod access;
 mod apply;
 mod authorise;
+mod marketplace;
 mod page;
 mod refusal;
 mod rotation;
@@ -38,6 +39,7 @@ use crate::{
 
 pub use access::Denied;
 pub use apply::{Applied, Outcome};
+pub use marketplace::{Refused, viewer};
 pub use page::{Page, Query};
 pub use refusal::Refusal;
 pub use sight::SEEN_OF_MODELS;

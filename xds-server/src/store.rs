@@ -14,6 +14,7 @@ use weir_schema::{KeyHash, Name};
 
 use crate::{
     access::{Role, RoleName, Token},
+    marketplace::{Document, Lifecycle, Published},
     object::{Object, ObjectId, ObjectKind},
 };
 
@@ -57,6 +58,8 @@ pub struct Contents {
     pub retiring: BTreeMap<(String, KeyHash), Timestamp>,
     /// Who may use the API, by the names of the tokens.
     pub tokens: BTreeMap<Name, Token>,
+    /// What was published of MCP servers, by name and version.
+    pub published: BTreeMap<(String, String), Published>,
 }
 
 /// An object and its history.
@@ -91,6 +94,10 @@ pub enum Change {
     Admit(Token),
     /// Forgets the token of this name.
     Revoke(Name),
+    /// Writes what is published of a version of an MCP server.
+    Publish(Box<Published>),
+    /// Forgets it, by name and version.
+    Unpublish(String, String),
 }
 
 impl Revision {
@@ -106,9 +113,13 @@ impl Change {
         match self {
             Self::Put(object) => Some(object.id()),
             Self::Delete(id) => Some(id.clone()),
-            Self::Register(..) | Self::Retire(..) | Self::Retired(..) | Self::Admit(_) | Self::Revoke(_) => {
-                None
-            }
+            Self::Register(..)
+            | Self::Retire(..)
+            | Self::Retired(..)
+            | Self::Admit(_)
+            | Self::Revoke(_)
+            | Self::Publish(_)
+            | Self::Unpublish(..) => None,
         }
     }
 }
@@ -151,6 +162,35 @@ impl Token {
     }
 }
 
+/// The columns of a published document in both databases: texts and times, in their order.
+struct Row {
+    document: String,
+    domain: Option<String>,
+    status: String,
+    status_message: Option<String>,
+    status_changed_at: i64,
+    published_at: i64,
+    updated_at: i64,
+}
+
+impl TryFrom<Row> for Published {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        let damaged = || StoreError::Damaged("a published server".into());
+        let document = serde_json::from_str(&row.document).ok().and_then(Document::stored);
+        Ok(Self {
+            document: document.ok_or_else(damaged)?,
+            domain: row.domain.map(stored_name).transpose()?,
+            status: Lifecycle::named(&row.status).ok_or_else(damaged)?,
+            status_message: row.status_message,
+            status_changed_at: time(row.status_changed_at)?,
+            published_at: time(row.published_at)?,
+            updated_at: time(row.updated_at)?,
+        })
+    }
+}
+
 fn stored_name(text: String) -> Result<Name, StoreError> {
     Name::try_from(text.clone()).map_err(|_| StoreError::Damaged(format!("the name {text:?}")))
 }
@@ -188,6 +228,11 @@ impl Contents {
                 }
                 Change::Admit(token) => drop(self.tokens.insert(token.name.clone(), token)),
                 Change::Revoke(name) => drop(self.tokens.remove(&name)),
+                Change::Publish(published) => {
+                    let (name, version) = (published.document.name(), published.document.version());
+                    self.published.insert((name.to_owned(), version.to_owned()), *published);
+                }
+                Change::Unpublish(name, version) => drop(self.published.remove(&(name, version))),
             }
         }
     }

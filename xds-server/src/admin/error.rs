@@ -93,6 +93,11 @@ impl ApiError {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "fault", message)
     }
 
+    /// Its status and its message, for those who are told in another form.
+    pub(super) fn plain(self) -> (StatusCode, String) {
+        (self.status, self.body.message)
+    }
+
     fn about(mut self, id: &ObjectId) -> Self {
         self.body.object = Some(id.to_string());
         self

@@ -1,6 +1,7 @@
 //! The OpenAPI document, made from the types that requests are read into.
 
 mod accounts;
+mod marketplace;
 
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Map, Value, json};
@@ -44,12 +45,14 @@ pub fn document() -> Value {
     paths.insert("/v1/snapshots".into(), snapshots());
     paths.insert("/v1/snapshots/{version}/restore".into(), restore());
     paths.extend(accounts::paths());
+    paths.extend(marketplace::paths());
     paths
         .insert("/v1/templates/render".into(), render(&generator.subschema_for::<ChatTemplate>().to_value()));
     paths.insert("/v1/schema".into(), schema());
     paths.insert("/v1/status".into(), status());
     let mut schemas = generator.take_definitions(true);
     schemas.append(&mut shown);
+    schemas.append(&mut marketplace::schemas());
     if let Some(new_key) = schemas.get("Key").map(without_hash) {
         schemas.insert("NewKey".into(), new_key);
     }

@@ -45,6 +45,22 @@ pub(super) enum Operation {
     ResetQuota,
     /// `POST /v1/templates/render`
     Render,
+    /// `GET /v0.1/servers`
+    ListServers,
+    /// `GET /v0.1/servers/{name}/versions`
+    ServerVersions,
+    /// `GET /v0.1/servers/{name}/versions/{version}`
+    ServerVersion,
+    /// `POST /v0.1/publish`
+    PublishServer,
+    /// `PUT /v0.1/servers/{name}/versions/{version}`
+    ReplaceServer,
+    /// `DELETE /v0.1/servers/{name}/versions/{version}`
+    DeleteServer,
+    /// `PATCH /v0.1/servers/{name}/versions/{version}/status`
+    SetStatusOfServerVersion,
+    /// `PATCH /v0.1/servers/{name}/status`
+    SetStatusOfServer,
 }
 
 impl Operation {
@@ -77,6 +93,14 @@ impl Operation {
             | Self::RevokeToken
             | Self::Restore
             | Self::Render => &[Admin],
+            Self::ListServers
+            | Self::ServerVersions
+            | Self::ServerVersion
+            | Self::PublishServer
+            | Self::ReplaceServer
+            | Self::DeleteServer
+            | Self::SetStatusOfServerVersion
+            | Self::SetStatusOfServer => &[Admin, Tenant],
             Self::Usage | Self::Audit | Self::QuotaState | Self::AdjustQuota | Self::ResetQuota => &[Admin],
         }
     }
@@ -104,6 +128,14 @@ impl Operation {
             Self::AdjustQuota => "adjust_quotas".into(),
             Self::ResetQuota => "reset_quotas".into(),
             Self::Render => "render_templates".into(),
+            Self::ListServers => "list_mcp_servers".into(),
+            Self::ServerVersions => "list_versions_of_mcp_servers".into(),
+            Self::ServerVersion => "get_version_of_mcp_servers".into(),
+            Self::PublishServer => "publish_mcp_servers".into(),
+            Self::ReplaceServer => "put_version_of_mcp_servers".into(),
+            Self::DeleteServer => "delete_version_of_mcp_servers".into(),
+            Self::SetStatusOfServerVersion => "set_status_of_version_of_mcp_servers".into(),
+            Self::SetStatusOfServer => "set_status_of_mcp_servers".into(),
         }
     }
 }

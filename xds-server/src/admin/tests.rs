@@ -1,3 +1,4 @@
+mod marketplace;
 mod roles;
 
 use std::{fs, net::SocketAddr};
@@ -16,6 +17,7 @@ use crate::{
     folder::Folder,
     keys,
     load::Loader,
+    marketplace::Document,
     object::{Object, ObjectKind},
     registry::Condition,
     store::{Change, Contents, Revision, Store, StoreError},
@@ -160,6 +162,11 @@ fn fill(registry: &Registry) {
         let created_at = Timestamp::UNIX_EPOCH;
         let token = Token { name: name(called), sha256, prefix, role, created_at, expires_at: None };
         registry.admit(&token).unwrap();
+    }
+    let tenants = ["video", "finance"].map(|of| (Role::Tenant(name(of)), format!("example.{of}/tools")));
+    for (role, called) in tenants.into_iter().chain([(Role::Admin, "org.all/tools".into())]) {
+        let document = json!({"name": called, "version": "1.0.0", "description": "What it does."});
+        registry.publish(&role, &Document::parse(document).unwrap()).unwrap();
     }
 }
 

@@ -6,6 +6,7 @@ use weir_schema::{KeyHash, Name};
 use super::{Connection, Refusal, Registry, State, now};
 use crate::{
     access::{Role, Token},
+    marketplace::Published,
     object::{ObjectId, ObjectKind},
     store::Change,
     suggest::{hint, nearest},
@@ -78,8 +79,8 @@ impl State {
         Err(Refusal::Invalid { object: None, field: field.into(), problem })
     }
 
-    /// The changes, and those that revoke the tokens of what they remove: another object of its name must not be open
-    /// to them.
+    /// The changes, and those that revoke the tokens of what they remove, and what it has published: another object of
+    /// its name must not be open to them.
     pub(super) fn with_revocations(&self, changes: &[Change]) -> Vec<Change> {
         let removed = changes.iter().filter_map(|change| match change {
             Change::Delete(id) => Some(id),
@@ -94,6 +95,16 @@ impl State {
             Role::Provider(name) => id.kind == ObjectKind::Providers && id.name == name.as_str(),
             Role::Tenant(name) => id.kind == ObjectKind::Domains && id.name == name.as_str(),
         };
-        self.contents.tokens.values().filter(bound).map(|token| Change::Revoke(token.name.clone())).collect()
+        let tokens =
+            self.contents.tokens.values().filter(bound).map(|token| Change::Revoke(token.name.clone()));
+        let is_own = |published: &&Published| {
+            let domain = published.domain.as_ref().filter(|_| id.kind == ObjectKind::Domains);
+            domain.is_some_and(|domain| id.name == domain.as_str())
+        };
+        let published = self.contents.published.values().filter(is_own).map(|published| {
+            let Published { document, .. } = published;
+            Change::Unpublish(document.name().into(), document.version().into())
+        });
+        tokens.chain(published).collect()
     }
 }

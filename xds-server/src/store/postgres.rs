@@ -21,7 +21,7 @@ use tokio_postgres::{Client, IsolationLevel, Row, Statement, Transaction, error:
 use weir_schema::{KeyHash, Name};
 
 use super::{Change, Contents, Revision, Store, StoreError, Stored, Token};
-use crate::object::ObjectId;
+use crate::{marketplace::Published, object::ObjectId};
 
 pub use address::{Address, InvalidAddress};
 
@@ -48,6 +48,8 @@ struct Statements {
     register: Statement,
     admit: Statement,
     revoke: Statement,
+    publish: Statement,
+    unpublish: Statement,
 }
 
 impl Postgres {
@@ -172,6 +174,8 @@ impl Session {
             register: client.prepare(REGISTER).await?,
             admit: client.prepare(ADMIT).await?,
             revoke: client.prepare(REVOKE).await?,
+            publish: client.prepare(PUBLISH).await?,
+            unpublish: client.prepare(UNPUBLISH).await?,
         };
         Ok(Self { client, statements, is_reserved: false })
     }
@@ -187,8 +191,15 @@ async fn contents(all: &Transaction<'_>) -> Result<Contents, StoreError> {
     });
     let tokens = all.query(TOKENS, &[]).await?;
     let tokens = tokens.iter().map(|row| token(row).map(|token| (token.name.clone(), token)));
+    let published = all.query(PUBLISHED, &[]).await?;
+    let published = published.iter().map(|row| {
+        let published = published_of(row)?;
+        let Published { document, .. } = &published;
+        Ok::<_, StoreError>(((document.name().to_owned(), document.version().to_owned()), published))
+    });
     let (objects, retiring) = (objects.collect::<Result<_, _>>()?, retiring.collect::<Result<_, _>>()?);
-    Ok(Contents { revision, objects, retiring, tokens: tokens.collect::<Result<_, _>>()? })
+    let (tokens, published) = (tokens.collect::<Result<_, _>>()?, published.collect::<Result<_, _>>()?);
+    Ok(Contents { revision, objects, retiring, tokens, published })
 }
 
 async fn write(
@@ -228,6 +239,19 @@ async fn write(
             transaction.execute(&statements.admit, &[named.as_slice(), &allowed].concat()).await
         }
         Change::Revoke(name) => transaction.execute(&statements.revoke, &[&name.as_str()]).await,
+        Change::Publish(published) => {
+            let Published { document, domain, status, status_message, .. } = published.as_ref();
+            let (text, domain) = (document.to_string(), domain.as_ref().map(Name::as_str));
+            let named: [&(dyn ToSql + Sync); 4] = [&document.name(), &document.version(), &text, &domain];
+            let times = [published.status_changed_at, published.published_at, published.updated_at];
+            let [changed_at, published_at, updated_at] = times.map(Timestamp::as_second);
+            let status: [&(dyn ToSql + Sync); 5] =
+                [&status.as_str(), status_message, &changed_at, &published_at, &updated_at];
+            transaction.execute(&statements.publish, &[named.as_slice(), &status].concat()).await
+        }
+        Change::Unpublish(name, version) => {
+            transaction.execute(&statements.unpublish, &[name, version]).await
+        }
     }
 }
 
@@ -243,6 +267,19 @@ fn stored(row: &Row) -> Result<Stored, StoreError> {
 fn token(row: &Row) -> Result<Token, StoreError> {
     let named = (row.try_get(0)?, hash(row.try_get(1)?)?, row.try_get(2)?);
     Token::of_columns(named, (row.try_get(3)?, row.try_get(4)?), row.try_get(5)?, row.try_get(6)?)
+}
+
+fn published_of(row: &Row) -> Result<Published, StoreError> {
+    let row = super::Row {
+        document: row.try_get(0)?,
+        domain: row.try_get(1)?,
+        status: row.try_get(2)?,
+        status_message: row.try_get(3)?,
+        status_changed_at: row.try_get(4)?,
+        published_at: row.try_get(5)?,
+        updated_at: row.try_get(6)?,
+    };
+    row.try_into()
 }
 
 fn hash(bytes: &[u8]) -> Result<KeyHash, StoreError> {
@@ -316,3 +353,12 @@ const ADMIT: &str = "INSERT INTO weir_tokens (name, sha256, prefix, role, bound_
     prefix = excluded.prefix, role = excluded.role, bound_to = excluded.bound_to, \
     created_at = excluded.created_at, expires_at = excluded.expires_at";
 const REVOKE: &str = "DELETE FROM weir_tokens WHERE name = $1";
+const PUBLISHED: &str = "SELECT document, domain, status, status_message, status_changed_at, published_at, updated_at \
+    FROM weir_published";
+const PUBLISH: &str = "INSERT INTO weir_published (name, version, document, domain, status, status_message, \
+    status_changed_at, published_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
+    ON CONFLICT (name, version) DO UPDATE SET document = excluded.document, domain = excluded.domain, \
+    status = excluded.status, status_message = excluded.status_message, \
+    status_changed_at = excluded.status_changed_at, published_at = excluded.published_at, \
+    updated_at = excluded.updated_at";
+const UNPUBLISH: &str = "DELETE FROM weir_published WHERE name = $1 AND version = $2";

@@ -8,7 +8,10 @@ use tokio::sync::Notify;
 use weir_schema::{KeyHash, Name};
 
 use super::{Change, Contents, Revision, Store, StoreError, Stored, Token, time};
-use crate::object::{ObjectId, ObjectKind};
+use crate::{
+    marketplace::Published,
+    object::{ObjectId, ObjectKind},
+};
 
 /// A store in an SQLite database. One process has it at a time.
 #[derive(Debug)]
@@ -68,7 +71,11 @@ impl Store for Sqlite {
         })?;
         let tokens = self.rows(TOKENS, token)?.into_iter().map(|token| (token.name.clone(), token));
         let (retiring, tokens) = (retiring.into_iter().collect(), tokens.collect());
-        Ok(Contents { revision, objects, retiring, tokens })
+        let published = self.rows(PUBLISHED, published)?.into_iter().map(|published| {
+            let Published { document, .. } = &published;
+            ((document.name().to_owned(), document.version().to_owned()), published)
+        });
+        Ok(Contents { revision, objects, retiring, tokens, published: published.collect() })
     }
 
     fn commit(&mut self, after: Revision, changes: &[Change], now: Timestamp) -> Result<(), StoreError> {
@@ -132,6 +139,26 @@ fn write(
             )
         }
         Change::Revoke(name) => connection.execute("DELETE FROM tokens WHERE name = ?1", [name.as_str()]),
+        Change::Publish(published) => {
+            let Published { document, domain, status, status_message, .. } = published.as_ref();
+            connection.execute(
+                PUBLISH,
+                params![
+                    document.name(),
+                    document.version(),
+                    document.to_string(),
+                    domain.as_ref().map(Name::as_str),
+                    status.as_str(),
+                    status_message,
+                    published.status_changed_at.as_second(),
+                    published.published_at.as_second(),
+                    published.updated_at.as_second(),
+                ],
+            )
+        }
+        Change::Unpublish(name, version) => {
+            connection.execute("DELETE FROM published WHERE name = ?1 AND version = ?2", [name, version])
+        }
     }?;
     Ok(())
 }
@@ -144,6 +171,19 @@ fn stored(row: &Row<'_>) -> Result<Stored, StoreError> {
 fn token(row: &Row<'_>) -> Result<Token, StoreError> {
     let (named, role) = ((row.get(0)?, hash(row.get(1)?), row.get(2)?), row.get::<_, String>(3)?);
     Token::of_columns(named, (&role, row.get(4)?), row.get(5)?, row.get(6)?)
+}
+
+fn published(row: &Row<'_>) -> Result<Published, StoreError> {
+    let row = super::Row {
+        document: row.get(0)?,
+        domain: row.get(1)?,
+        status: row.get(2)?,
+        status_message: row.get(3)?,
+        status_changed_at: row.get(4)?,
+        published_at: row.get(5)?,
+        updated_at: row.get(6)?,
+    };
+    row.try_into()
 }
 
 fn hash(bytes: [u8; 32]) -> KeyHash {
@@ -170,6 +210,12 @@ const TOKENS: &str = "SELECT name, sha256, prefix, role, bound_to, created_at, e
 
 const ADMIT: &str = "INSERT OR REPLACE INTO tokens (name, sha256, prefix, role, bound_to, created_at, expires_at) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+
+const PUBLISHED: &str = "SELECT document, domain, status, status_message, status_changed_at, published_at, updated_at \
+    FROM published";
+
+const PUBLISH: &str = "INSERT OR REPLACE INTO published (name, version, document, domain, status, status_message, \
+    status_changed_at, published_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
 
 /// What makes each format out of the one before it. A step that was released never changes.
 const MIGRATIONS: &[&str] = &[
@@ -215,5 +261,19 @@ const MIGRATIONS: &[&str] = &[
     INSERT INTO tokens (name, sha256, prefix, role, created_at)
         SELECT 'admin-' || lower(substr(hex(sha256), 1, 8)), sha256, '', role, created_at FROM unnamed_tokens;
     DROP TABLE unnamed_tokens;
+",
+    "
+    CREATE TABLE published (
+        name TEXT NOT NULL,
+        version TEXT NOT NULL,
+        document TEXT NOT NULL,
+        domain TEXT,
+        status TEXT NOT NULL,
+        status_message TEXT,
+        status_changed_at INTEGER NOT NULL,
+        published_at INTEGER NOT NULL,
+        updated_at INTEGER NOT NULL,
+        PRIMARY KEY (name, version)
+    ) STRICT, WITHOUT ROWID;
 ",
 ];

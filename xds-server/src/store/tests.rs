@@ -18,7 +18,7 @@ fn is_a_store(open: impl Fn() -> Box<dyn Store>) {
     let mut store = open();
     assert_eq!(store.read().unwrap(), Contents::default());
     let mut expected = Contents::default();
-    let steps: [&[Change]; 8] = [
+    let steps: [&[Change]; 10] = [
         &[put("b", "1"), put("a/b", "2")],
         &[put("a/b", "3"), Change::Retire("laptop".into(), hash(1), at(9))],
         &[Change::Retire("laptop".into(), hash(2), at(9)), Change::Retire("phone".into(), hash(2), at(9))],
@@ -32,6 +32,8 @@ fn is_a_store(open: impl Fn() -> Box<dyn Store>) {
         ],
         &[Change::Revoke(named("desk")), Change::Admit(token("ci", 10, Role::Admin, None)), put("a/b", "4")],
         &[Change::Register(ObjectKind::Consumers.id("nobody"), named("a")), Change::Revoke(named("nobody"))],
+        &[published("1.0.0", Some("desk"), 9), published("1.0.1", None, 9)],
+        &[published("1.0.1", Some("a"), 10), Change::Unpublish("com.example/é".into(), "1.0.0".into())],
     ];
     for (step, changes) in (1..).zip(steps) {
         store.commit(expected.revision, changes, at(step)).unwrap();
@@ -42,24 +44,38 @@ fn is_a_store(open: impl Fn() -> Box<dyn Store>) {
         store = open();
         assert_eq!(store.read().unwrap(), expected, "after step {step}, opened again");
     }
-    assert_eq!((expected.objects.len(), expected.retiring.len(), expected.revision), (1, 1, Revision(8)));
+    assert_eq!((expected.objects.len(), expected.retiring.len(), expected.revision), (1, 1, Revision(10)));
     let stored = &expected.objects[&ObjectKind::Consumers.id("a/b")];
     assert_eq!((stored.revision, stored.created_at, stored.updated_at), (Revision(7), at(1), at(7)));
     assert_eq!((&stored.registrar, expected.tokens.len()), (&Some(named("a")), 2));
+    assert_eq!(expected.published.len(), 1);
 
     let stale = store.commit(Revision(7), &[put("c", "1")], at(7));
     assert!(matches!(stale, Err(StoreError::Stale)), "{stale:?}");
     assert_eq!(store.read().unwrap(), expected);
 
     let many: Vec<_> = (0..500).map(|number| put(&format!("many/{number}"), "1")).collect();
-    store.commit(expected.revision, &many, at(8)).unwrap();
-    expected.apply(&many, at(8));
+    store.commit(expected.revision, &many, at(11)).unwrap();
+    expected.apply(&many, at(11));
     assert_eq!(store.read().unwrap(), expected);
 }
 
 fn put(name: &str, value: &str) -> Change {
     let spec = json!({"name": name, "labels": {"value": value}});
     Change::Put(Object::parse(ObjectKind::Consumers, spec).unwrap())
+}
+
+fn published(version: &str, domain: Option<&str>, second: i64) -> Change {
+    let document = json!({"name": "com.example/é", "version": version, "description": "It is \"one\"."});
+    Change::Publish(Box::new(Published {
+        document: Document::stored(document).unwrap(),
+        domain: domain.map(named),
+        status: Lifecycle::Deprecated,
+        status_message: domain.map(str::to_owned),
+        status_changed_at: at(second),
+        published_at: at(1),
+        updated_at: at(second.saturating_add(1)),
+    }))
 }
 
 fn token(name: &str, byte: u8, role: Role, expires_at: Option<Timestamp>) -> Token {

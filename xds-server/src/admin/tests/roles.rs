@@ -167,6 +167,49 @@ fn table() -> Vec<Row> {
         row("POST /v1/quotas/{name}/reset", "/v1/quotas/none/reset", json!({}), [404, 403, 403]),
         row("GET /v1/status", "/v1/status", none(), [200, 200, 200]),
     ]
+    .into_iter()
+    .chain(marketplace())
+    .collect()
+}
+
+/// The registry API; of the published servers one is everyone's and one the other tenant's.
+fn marketplace() -> Vec<Row> {
+    let none = || Value::Null;
+    let document = |name: &str| json!({"name": name, "version": "2.0.0", "description": "It."});
+    let (all, own) = ("/v0.1/servers/org.all%2Ftools", "/v0.1/servers/example.video%2Ftools");
+    let others = "/v0.1/servers/example.finance/tools";
+    let versions = "/v0.1/servers/{name}/versions";
+    let [get, put, delete] =
+        ["GET", "PUT", "DELETE"].map(|method| format!("{method} {versions}/{{version}}"));
+    let (get, put, delete): (&str, &str, &str) = (get.leak(), put.leak(), delete.leak());
+    let at = |place: &str, rest: &str| -> &'static str { format!("{place}/{rest}").leak() };
+    let first = |name: &str| json!({"name": name, "version": "1.0.0", "description": "It."});
+    let change = || json!({"status": "deprecated"});
+    let patch = "PATCH /v0.1/servers/{name}/versions/{version}/status";
+    let patch_all = "PATCH /v0.1/servers/{name}/status";
+    vec![
+        row("GET /v0.1/servers", "/v0.1/servers", none(), [200, 403, 200]),
+        row("POST /v0.1/publish", "/v0.1/publish", document("example.video/tools"), [200, 403, 200]),
+        row("POST /v0.1/publish", "/v0.1/publish", document("example.video.eu/new"), [200, 403, 200]),
+        row("POST /v0.1/publish", "/v0.1/publish", document("example.finance/tools"), [200, 403, 403]),
+        row("POST /v0.1/publish", "/v0.1/publish", document("org.all/tools"), [200, 403, 403]),
+        row("POST /v0.1/publish", "/v0.1/publish", document("example.videos/tools"), [200, 403, 403]),
+        row("GET /v0.1/servers/{name}/versions", at(all, "versions"), none(), [200, 403, 200]),
+        row("GET /v0.1/servers/{name}/versions", at(others, "versions"), none(), [200, 403, 404]),
+        row(get, at(own, "versions/latest"), none(), [200, 403, 200]),
+        row(get, at(others, "versions/1.0.0"), none(), [200, 403, 404]),
+        row(put, at(own, "versions/1.0.0"), first("example.video/tools"), [200, 403, 200]),
+        row(put, at(own, "versions/2.0.0"), document("example.video/tools"), [404, 403, 404]),
+        row(put, at(all, "versions/1.0.0"), first("org.all/tools"), [200, 403, 403]),
+        row(put, at(others, "versions/1.0.0"), first("example.finance/tools"), [200, 403, 404]),
+        row(delete, at(own, "versions/1.0.0"), none(), [200, 403, 200]),
+        row(delete, at(all, "versions/1.0.0"), none(), [200, 403, 403]),
+        row(delete, at(others, "versions/1.0.0"), none(), [200, 403, 404]),
+        row(patch, at(own, "versions/1.0.0/status"), change(), [200, 403, 200]),
+        row(patch, at(all, "versions/1.0.0/status"), change(), [200, 403, 403]),
+        row(patch_all, at(own, "status"), change(), [200, 403, 200]),
+        row(patch_all, at(others, "status"), change(), [200, 403, 404]),
+    ]
 }
 
 const TOKENS: [&str; 3] = ["root", "acme", "video"];

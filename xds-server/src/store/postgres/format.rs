@@ -82,4 +82,17 @@ const MIGRATIONS: &[&str] = &["
     INSERT INTO weir_tokens (name, sha256, prefix, role, created_at)
         SELECT 'admin-' || substr(encode(sha256, 'hex'), 1, 8), sha256, '', role, created_at FROM weir_unnamed_tokens;
     DROP TABLE weir_unnamed_tokens;
+", "
+    CREATE TABLE weir_published (
+        name text NOT NULL,
+        version text NOT NULL,
+        document text NOT NULL,
+        domain text,
+        status text NOT NULL,
+        status_message text,
+        status_changed_at bigint NOT NULL,
+        published_at bigint NOT NULL,
+        updated_at bigint NOT NULL,
+        PRIMARY KEY (name, version)
+    );
 "];
