@@ -12,6 +12,7 @@ use crate::filter::{
 use crate::ledger::Ledger;
 use crate::reply;
 use crate::rule::{self, Caller, Unidentified};
+use crate::way::Way;
 
 /// What one rule has reserved for a request.
 #[derive(Debug)]
@@ -23,11 +24,30 @@ pub(crate) struct Held {
 /// What comes of a request that wants to be admitted.
 pub(crate) enum Verdict<'a> {
     /// It has reserved.
-    Admitted(Vec<Held>, Vec<(&'a Rule, Counter)>),
+    Admitted(Vec<Held>, Way, Vec<(&'a Rule, Counter)>),
     /// It is answered.
     Refused(Flow),
     /// It has reserved nothing, and waits until these have other slices.
     Uncovered(Vec<CounterId>),
+}
+
+/// What rules have reserved.
+#[derive(Debug, Default)]
+pub(crate) struct Taken<'a> {
+    pub(crate) held: Vec<Held>,
+    standings: Vec<(&'a Rule, Counter)>,
+    uncovered: Vec<CounterId>,
+}
+
+/// What is in a request's way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum No<'a> {
+    /// A limit of a rule is used up.
+    Limit(&'a Rule, Refusal),
+    /// Nobody knows what is left.
+    Unknown,
+    /// Nobody knows who is calling.
+    Unidentified,
 }
 
 /// What one rule says to a request.
@@ -35,6 +55,43 @@ enum Answer {
     NotForIt,
     Reserved(Held, Box<Counter>),
     Uncovered(CounterId),
+}
+
+/// How a request asks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    /// It waits for what it needs.
+    Patient,
+    /// It has waited long enough, and goes on as if the ledger were lost.
+    HasWaited,
+    /// It has been sent already, and is charged whatever the limits are.
+    Sent,
+}
+
+impl No<'_> {
+    /// Of two the one that goes away sooner.
+    pub(crate) fn or_sooner(self, other: Self) -> Self {
+        let wait = |no: &Self| match no {
+            Self::Limit(_, refusal) => (0, refusal.retry_secs.unwrap_or(u64::MAX)),
+            Self::Unknown => (1, 0),
+            Self::Unidentified => (2, 0),
+        };
+        if wait(&other) < wait(&self) { other } else { self }
+    }
+
+    fn answer(self, cx: &mut Cx<'_>) -> Flow {
+        match self {
+            Self::Limit(rule, refusal) => {
+                cx.count(match measure(refusal.limit) {
+                    Measure::Requests | Measure::Tokens => RATE_LIMITED,
+                    Measure::Budget => BUDGET_SPENT,
+                });
+                Flow::Reply(reply::refused(rule, refusal))
+            }
+            Self::Unknown => refuse(cx, UNAVAILABLE, reply::unknown()),
+            Self::Unidentified => unidentified(cx),
+        }
+    }
 }
 
 /// Reserves under every rule, or under none. One that has `waited` long enough goes on as if the ledger were lost.
@@ -45,67 +102,140 @@ pub(crate) fn admit<'a>(
     estimate: Estimate,
     waited: bool,
 ) -> Verdict<'a> {
-    let (mut held, mut standings, mut uncovered) = (Vec::new(), Vec::new(), Vec::new());
-    let mut refused = None;
-    for rule in &filter.config.rules {
-        match reserve(cx, filter, rule, caller, estimate, waited) {
-            Ok(Answer::NotForIt) => {}
-            Ok(Answer::Reserved(one, counter)) => {
-                held.push(one);
-                standings.push((rule, *counter));
-            }
-            Ok(Answer::Uncovered(counter)) => uncovered.push(counter),
-            Err(flow) => {
-                refused = Some(flow);
-                break;
-            }
+    let by_target = |rule: &&Rule| !caller.targets.is_empty() && rule::is_of_providers(rule);
+    let rules = filter.config.rules.iter().filter(|rule| !by_target(rule));
+    let taken = match take(cx, filter, rules, caller, estimate, waited) {
+        Ok(taken) => taken,
+        Err(no) => return Verdict::Refused(no.answer(cx)),
+    };
+    let Taken { held, mut standings, mut uncovered } = taken;
+    let way = match Way::find(cx, filter, caller, estimate, waited) {
+        Ok((way, there)) => {
+            standings.extend(there.standings);
+            uncovered.extend(there.uncovered);
+            way
         }
-    }
-    if refused.is_some() || !uncovered.is_empty() {
-        for one in &held {
-            settle(cx, filter, one, Load::default());
+        Err(no) => {
+            release(cx, filter, &held);
+            return Verdict::Refused(no.answer(cx));
         }
+    };
+    if uncovered.is_empty() {
+        return Verdict::Admitted(held, way, standings);
     }
-    match refused {
-        Some(flow) => Verdict::Refused(flow),
-        None if uncovered.is_empty() => Verdict::Admitted(held, standings),
-        None => Verdict::Uncovered(uncovered),
-    }
+    release(cx, filter, &held);
+    way.release(cx, filter);
+    Verdict::Uncovered(uncovered)
 }
 
-/// Reserves under one rule, if it is for this caller. `Err` is the answer to the request.
-fn reserve(
+/// Reserves under some rules, or under none of them.
+pub(crate) fn take<'a>(
     cx: &mut Cx<'_>,
+    filter: &'a Quota,
+    rules: impl Iterator<Item = &'a Rule>,
+    caller: &Caller,
+    estimate: Estimate,
+    waited: bool,
+) -> Result<Taken<'a>, No<'a>> {
+    let manner = if waited { Manner::HasWaited } else { Manner::Patient };
+    let mut taken = Taken::default();
+    for rule in rules {
+        match reserve(cx, filter, rule, caller, estimate, manner) {
+            Ok(Answer::NotForIt) => {}
+            Ok(Answer::Reserved(one, counter)) => {
+                taken.held.push(one);
+                taken.standings.push((rule, *counter));
+            }
+            Ok(Answer::Uncovered(counter)) => taken.uncovered.push(counter),
+            Err(no) => {
+                release(cx, filter, &taken.held);
+                return Err(no);
+            }
+        }
+    }
+    Ok(taken)
+}
+
+/// Charges what is expected of a request that has been sent, under the rules about providers.
+pub(crate) fn charge(cx: &mut Cx<'_>, filter: &Quota, caller: &Caller, estimate: Estimate) -> Vec<Held> {
+    let mut held = Vec::new();
+    for rule in filter.config.rules.iter().filter(|rule| rule::is_of_providers(rule)) {
+        match reserve(cx, filter, rule, caller, estimate, Manner::Sent) {
+            Ok(Answer::Reserved(one, _)) => held.push(one),
+            Ok(Answer::NotForIt) => {}
+            Ok(Answer::Uncovered(_)) | Err(_) => cx.count(UNSETTLED),
+        }
+    }
+    held
+}
+
+/// Whether a rule would let a request pass, as far as is known here.
+pub(crate) fn has_room(
+    cx: &Cx<'_>,
     filter: &Quota,
     rule: &Rule,
     caller: &Caller,
     estimate: Estimate,
-    waited: bool,
-) -> Result<Answer, Flow> {
+) -> bool {
+    let (config, now) = (&filter.config, cx.now());
+    if rule.shadow || rule::applies(rule, caller) != Ok(true) {
+        return true;
+    }
+    let Ok(name) = rule::counter(rule, caller) else { return true };
+    let id = CounterId::of(name.to_text().split('\0'));
+    let load = rule::expected(rule, rule::prices(config, caller), estimate);
+    let terms = terms(rule, filter);
+    let looked = book::change(cx.store(), config.groups.get(), id, now.seconds(), |counter| {
+        let mut counter = counter.clone();
+        let is_full = if filter.ledger.is_some() {
+            let ask = Ask { terms, name: &name, loss: None, load, now: now.nanos() };
+            matches!(counter.ask(ask, false).0, Err(Obstacle::Refused(_)))
+        } else {
+            counter.reserve(terms, load, now.seconds()).is_err()
+        };
+        // Nothing is changed.
+        Err::<(), _>(is_full)
+    });
+    !matches!(looked, Ok(Err(true)))
+}
+
+fn terms<'a>(rule: &'a Rule, filter: &Quota) -> Terms<'a> {
+    Terms { limits: &rule.limits, zone: &rule.timezone, lease_secs: filter.config.lease_secs.get().into() }
+}
+
+/// Reserves under one rule, if it is for this caller.
+fn reserve<'a>(
+    cx: &mut Cx<'_>,
+    filter: &Quota,
+    rule: &'a Rule,
+    caller: &Caller,
+    estimate: Estimate,
+    manner: Manner,
+) -> Result<Answer, No<'a>> {
     let (config, now) = (&filter.config, cx.now());
     let asked = rule::applies(rule, caller)
         .and_then(|applies| if applies { rule::counter(rule, caller).map(Some) } else { Ok(None) });
     let name = match asked {
         Ok(Some(name)) => name,
         Ok(None) => return Ok(Answer::NotForIt),
-        Err(Unidentified) => return Err(unidentified(cx)),
+        Err(Unidentified) => return Err(No::Unidentified),
     };
     let id = CounterId::of(name.to_text().split('\0'));
     let load = rule::expected(rule, rule::prices(config, caller), estimate);
-    let terms =
-        Terms { limits: &rule.limits, zone: &rule.timezone, lease_secs: config.lease_secs.get().into() };
+    let terms = terms(rule, filter);
+    let anyway = rule.shadow || manner == Manner::Sent;
     let done = if filter.ledger.is_some() {
         let ask = Ask {
             terms,
             name: &name,
-            loss: waited.then_some(Loss(rule.on_ledger_loss)),
+            loss: (manner == Manner::HasWaited).then_some(Loss(rule.on_ledger_loss)),
             load,
             now: now.nanos(),
         };
-        let first = ask_ledger(cx, filter, id, ask, rule.shadow);
-        if !waited && matches!(first, Ok((Err(Obstacle::Uncovered), _))) && Ledger::is_lost(cx) {
+        let first = ask_ledger(cx, filter, id, ask, anyway);
+        if ask.loss.is_none() && matches!(first, Ok((Err(Obstacle::Uncovered), _))) && Ledger::is_lost(cx) {
             let ask = Ask { loss: Some(Loss(rule.on_ledger_loss)), ..ask };
-            ask_ledger(cx, filter, id, ask, rule.shadow)
+            ask_ledger(cx, filter, id, ask, anyway)
         } else {
             first
         }
@@ -113,7 +243,7 @@ fn reserve(
         let now = now.seconds();
         let alone = book::change(cx.store(), config.groups.get(), id, now, |counter| {
             let reserved = match counter.reserve(terms, load, now) {
-                Err(_) if rule.shadow => (counter.charge(terms, load, now), true),
+                Err(_) if anyway => (counter.charge(terms, load, now), true),
                 reserved => (reserved?, false),
             };
             Ok::<_, Refusal>((reserved, counter.clone()))
@@ -125,25 +255,19 @@ fn reserve(
     };
     match done {
         Ok((Ok((reservation, passed_over)), counter)) => {
-            if passed_over {
+            if passed_over && rule.shadow {
                 cx.count(SHADOW_REFUSED);
             }
             let held = Held { counter: id, reservation };
             Ok(Answer::Reserved(held, Box::new(counter.unwrap_or_default())))
         }
-        Ok((Err(Obstacle::Refused(refusal)), _)) => {
-            cx.count(match measure(refusal.limit) {
-                Measure::Requests | Measure::Tokens => RATE_LIMITED,
-                Measure::Budget => BUDGET_SPENT,
-            });
-            Err(Flow::Reply(reply::refused(rule, refusal)))
-        }
+        Ok((Err(Obstacle::Refused(refusal)), _)) => Err(No::Limit(rule, refusal)),
         Ok((Err(Obstacle::Uncovered), _)) => Ok(Answer::Uncovered(id)),
         Err(_) if rule.shadow => {
             cx.count(UNAVAILABLE);
             Ok(Answer::NotForIt)
         }
-        Ok((Err(Obstacle::Lost), _)) | Err(_) => Err(refuse(cx, UNAVAILABLE, reply::unknown())),
+        Ok((Err(Obstacle::Lost), _)) | Err(_) => Err(No::Unknown),
     }
 }
 
@@ -168,6 +292,12 @@ fn ask_ledger(
         book::list(cx.store(), groups, id).map_err(BookError::Store)?;
     }
     Ok((result, standing))
+}
+
+fn release(cx: &mut Cx<'_>, filter: &Quota, held: &[Held]) {
+    for one in held {
+        settle(cx, filter, one, Load::default());
+    }
 }
 
 /// Replaces what was reserved by what was used.

@@ -25,6 +25,7 @@ impl Filter for Quota {
         BUDGET_SPENT,
         SHADOW_REFUSED,
         WARNED,
+        PASSED_OVER,
         UNIDENTIFIED,
         UNAVAILABLE,
         UNSETTLED,
@@ -86,6 +87,8 @@ pub(crate) const BUDGET_SPENT: Metric = Metric::counter("weir.quota.budget_spent
 pub(crate) const SHADOW_REFUSED: Metric = Metric::counter("weir.quota.shadow_refused_total");
 /// Limits that were found used up to the share from which on their rule warns.
 pub(crate) const WARNED: Metric = Metric::counter("weir.quota.warned_total");
+/// Targets that a request was not sent to as their provider had no room.
+pub(crate) const PASSED_OVER: Metric = Metric::counter("weir.quota.passed_over_total");
 /// Requests refused as no `auth` filter had identified them and a rule asks who they are.
 pub(crate) const UNIDENTIFIED: Metric = Metric::counter("weir.quota.unidentified_total");
 /// Requests refused as a counter could not be used.

@@ -3,7 +3,7 @@
 use weir_core::Cx;
 use weir_schema::ledger::CounterName;
 use weir_schema::quota::{Config, Dimension, Prices, Route, Rule};
-use weir_schema::state::{self, Usage};
+use weir_schema::state::{self, Forward, Usage};
 
 use crate::counter::Load;
 use crate::estimate::Estimate;
@@ -17,6 +17,8 @@ pub(crate) struct Caller {
     pub(crate) model: Option<String>,
     pub(crate) route: Option<String>,
     provider: Option<String>,
+    /// The clusters that it may be sent to, in order, where a rule wants to know.
+    pub(crate) targets: Vec<String>,
     pub(crate) mcp_server: Option<String>,
     tool: Option<String>,
 }
@@ -46,9 +48,16 @@ impl Caller {
             provider: known.and_then(|route| route.provider.as_ref()).map(ToString::to_string),
             model: state(state::MODEL),
             route,
+            targets: targets(cx, config),
             mcp_server: None,
             tool: None,
         }
+    }
+
+    /// The same at one of its targets.
+    pub(crate) fn at(&self, cluster: &str) -> Self {
+        let provider = state::provider_of(cluster).to_owned();
+        Self { provider: Some(provider), targets: Vec::new(), ..self.clone() }
     }
 
     /// What a request asks of an MCP server, if it is to one. False: nothing that counts.
@@ -63,6 +72,28 @@ impl Caller {
         self.tool = first;
         self.tool.is_some()
     }
+}
+
+fn targets(cx: &Cx<'_>, config: &Config) -> Vec<String> {
+    if !config.rules.iter().any(is_of_providers) {
+        return Vec::new();
+    }
+    let forward = cx.state(state::FORWARD).and_then(|forward| Forward::parse(&forward));
+    let targets = forward.map(|forward| forward.targets).unwrap_or_default();
+    targets.into_iter().map(|lead| lead.cluster).collect()
+}
+
+/// Whether a rule counts, or is for, providers one by one.
+pub(crate) fn is_of_providers(rule: &Rule) -> bool {
+    rule.per.contains(&Dimension::Provider) || !rule.selector.providers.is_empty()
+}
+
+/// Whether a rule is for this caller at any of its targets.
+pub(crate) fn applies_anywhere(rule: &Rule, caller: &Caller) -> Result<bool, Unidentified> {
+    if caller.targets.is_empty() || !is_of_providers(rule) {
+        return applies(rule, caller);
+    }
+    caller.targets.iter().try_fold(false, |any, cluster| Ok(any || applies(rule, &caller.at(cluster))?))
 }
 
 /// Whether a rule is for this caller.
@@ -168,6 +199,7 @@ mod tests {
             model: some("gpt-4o"),
             route: some("video//gpt-4o"),
             provider: some("openai"),
+            targets: Vec::new(),
             mcp_server: some("logs"),
             tool: some("query-logs"),
         }

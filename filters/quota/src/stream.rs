@@ -22,6 +22,7 @@ use crate::reply;
 use crate::rule::{self, Caller, Unidentified};
 #[cfg(weir_trap_on_demand)]
 use crate::trap::{Point, Trap};
+use crate::way::Way;
 
 /// One request.
 #[derive(Debug)]
@@ -78,6 +79,7 @@ struct Sent {
     caller: Caller,
     estimate: Estimate,
     held: Vec<Held>,
+    way: Way,
     fields: Vec<(&'static str, String)>,
     answer: Answer,
 }
@@ -134,7 +136,7 @@ impl QuotaStream {
         let filter = Rc::clone(&self.filter);
         let waited = asking.has_waited(cx.now().millis());
         let uncovered = match admission::admit(cx, &filter, &asking.caller, asking.estimate, waited) {
-            Verdict::Admitted(held, standings) => return self.send(cx, asking, held, &standings),
+            Verdict::Admitted(held, way, standings) => return self.send(cx, asking, (held, way), &standings),
             Verdict::Refused(flow) => return flow,
             Verdict::Uncovered(counters) => counters,
         };
@@ -155,7 +157,7 @@ impl QuotaStream {
         &mut self,
         cx: &mut Cx<'_>,
         asking: Asking,
-        held: Vec<Held>,
+        (held, way): (Vec<Held>, Way),
         standings: &[(&Rule, Counter)],
     ) -> Flow {
         #[cfg(weir_trap_on_demand)]
@@ -167,9 +169,11 @@ impl QuotaStream {
         }
         // A compressed answer could not be metered.
         cx.remove_request_header("accept-encoding");
+        way.publish(cx, asking.caller.targets.len());
         cx.read(Part::ResponseHead);
         let Asking { caller, estimate, .. } = asking;
-        self.phase = Phase::Sent(Box::new(Sent { caller, estimate, held, fields, answer: Answer::Nothing }));
+        self.phase =
+            Phase::Sent(Box::new(Sent { caller, estimate, held, way, fields, answer: Answer::Nothing }));
         Flow::Continue
     }
 }
@@ -195,7 +199,7 @@ impl Stream for QuotaStream {
         let mut counts_tokens = false;
         let mut applies = false;
         for rule in &self.filter.config.rules {
-            match rule::applies(rule, &caller) {
+            match rule::applies_anywhere(rule, &caller) {
                 Ok(matches) => {
                     applies |= matches;
                     counts_tokens |= matches && rule.limits.count_tokens();
@@ -254,6 +258,7 @@ impl Stream for QuotaStream {
         for (name, value) in sent.fields.drain(..) {
             cx.set_response_header(name, value);
         }
+        sent.way.follow(cx, &self.filter, &sent.caller, sent.estimate);
         let status = head.text(":status").and_then(|status| status.parse::<u16>().ok());
         sent.answer = if !status.is_some_and(|status| (200..300).contains(&status))
             || sent.caller.mcp_server.is_some()
@@ -281,7 +286,7 @@ impl Stream for QuotaStream {
         if let (Phase::Asking(_), Some(ledger)) = (&self.phase, &self.filter.ledger) {
             ledger.leave(self.id);
         }
-        let Phase::Sent(sent) = mem::replace(&mut self.phase, Phase::Over) else {
+        let Phase::Sent(mut sent) = mem::replace(&mut self.phase, Phase::Over) else {
             if let Some(usage) = metered_elsewhere(cx) {
                 tell(cx, &usage);
             }
@@ -293,6 +298,8 @@ impl Stream for QuotaStream {
         for held in &sent.held {
             admission::settle(cx, &self.filter, held, load);
         }
+        sent.way.follow(cx, &self.filter, &sent.caller, sent.estimate);
+        sent.way.settle(cx, &self.filter, load);
         cx.add(INPUT_TOKENS, usage.input);
         cx.add(OUTPUT_TOKENS, usage.output);
         if let (UsageSource::Upstream, Some(model)) = (usage.source, &sent.caller.model) {

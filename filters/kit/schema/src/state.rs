@@ -161,6 +161,11 @@ impl Forward {
     }
 }
 
+/// The provider that a cluster is a way to: what comes before a credential or the number of a target.
+pub fn provider_of(cluster: &str) -> &str {
+    cluster.split(['@', '#']).next().unwrap_or_default()
+}
+
 impl Lead {
     fn parse(line: &str) -> Option<Self> {
         let (cluster, rest) = line.split_once(' ')?;
@@ -307,6 +312,12 @@ mod tests {
         ] {
             assert_eq!(Forward::parse(none.as_bytes()), None, "{none}");
         }
+    }
+
+    #[test]
+    fn a_cluster_says_whose_it_is() {
+        let providers = ["idc", "idc/a.b", "openai@second", "idc#2", "idc@b#3"].map(provider_of);
+        assert_eq!(providers, ["idc", "idc/a.b", "openai", "idc", "idc"]);
     }
 
     #[test]
