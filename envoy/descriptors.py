@@ -33,6 +33,7 @@ WANTED = (
     "envoy/extensions/clusters/dns/v3/dns_cluster.proto",
     "envoy/extensions/filters/http/credential_injector/v3/credential_injector.proto",
     "envoy/extensions/filters/http/header_mutation/v3/header_mutation.proto",
+    "envoy/extensions/filters/http/jwt_authn/v3/config.proto",
     "envoy/extensions/filters/http/router/v3/router.proto",
     "envoy/extensions/filters/http/upstream_codec/v3/upstream_codec.proto",
     "envoy/extensions/filters/http/wasm/v3/wasm.proto",

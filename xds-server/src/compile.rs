@@ -6,6 +6,7 @@ mod cluster;
 mod extension;
 mod listener;
 mod mcp;
+mod oauth;
 mod quota;
 mod route;
 
@@ -58,6 +59,8 @@ pub fn compile(model: &Model, modules: &Modules) -> Result<Snapshot, CompileErro
         }
     }
     snapshot.keys = Arc::new(extension::looked_up(parts));
+    snapshot.insert(Kind::Extensions, oauth::JWT, oauth::jwt(parts));
+    oauth::upstreams(parts, &mut snapshot);
     let auth = extension::auth(parts, &modules.auth)?;
     snapshot.insert(Kind::Extensions, extension::AUTH, auth);
     let chat_template = extension::chat_template(parts, modules.chat_template.as_deref())?;

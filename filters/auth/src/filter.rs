@@ -11,6 +11,7 @@ use weir_wire::translate;
 use crate::directory::Directory;
 use crate::hosts::Hosts;
 use crate::lookup::Lookups;
+use crate::resource::Resources;
 use crate::stream::AuthStream;
 
 /// Checks API keys, and says who is calling.
@@ -22,6 +23,7 @@ pub struct Auth {
     pub(crate) model_check: ModelCheck,
     pub(crate) held_body_bytes: u64,
     pub(crate) relayed: Vec<Mount>,
+    pub(crate) resources: Resources,
 }
 
 impl Filter for Auth {
@@ -34,6 +36,10 @@ impl Filter for Auth {
         EXPIRED_KEY,
         MODEL_DENIED,
         BAD_BODY,
+        MISSING_TOKEN,
+        INVALID_TOKEN,
+        INSUFFICIENT_SCOPE,
+        UNCHECKED_TOKEN,
         LOOKUPS,
         LOOKUP_FAILURES,
     ];
@@ -48,6 +54,7 @@ impl Filter for Auth {
             model_check: config.model_check,
             held_body_bytes: config.held_body_bytes.get().into(),
             relayed: config.relayed,
+            resources: Resources::of(config.resources)?,
         })
     }
 
@@ -92,6 +99,14 @@ pub(crate) const EXPIRED_KEY: Metric = Metric::counter("weir.auth.expired_key_to
 pub(crate) const MODEL_DENIED: Metric = Metric::counter("weir.auth.model_denied_total");
 /// Requests whose body was refused while its model was looked for.
 pub(crate) const BAD_BODY: Metric = Metric::counter("weir.auth.bad_body_total");
+/// Requests to a resource of OAuth without a token.
+pub(crate) const MISSING_TOKEN: Metric = Metric::counter("weir.auth.missing_token_total");
+/// Requests with a token that is not valid there.
+pub(crate) const INVALID_TOKEN: Metric = Metric::counter("weir.auth.invalid_token_total");
+/// Requests with a token that lacks a scope which every request needs.
+pub(crate) const INSUFFICIENT_SCOPE: Metric = Metric::counter("weir.auth.insufficient_scope_total");
+/// Requests with a token that could not be verified, as its issuer's keys were not to be had; they were answered 503.
+pub(crate) const UNCHECKED_TOKEN: Metric = Metric::counter("weir.auth.unchecked_token_total");
 /// Lookups of unknown keys that were sent.
 pub(crate) const LOOKUPS: Metric = Metric::counter("weir.auth.lookups_total");
 /// Lookups that brought no verdict; their requests were answered 503.

@@ -13,10 +13,12 @@ use weir_wire::openai::{ApiError, Endpoint};
 use crate::credential;
 use crate::directory::{Caller, Denial};
 use crate::filter::{
-    ALLOWED, Auth, BAD_BODY, EXPIRED_KEY, INVALID_KEY, MISSING_KEY, MODEL_DENIED, UNKNOWN_HOST,
+    ALLOWED, Auth, BAD_BODY, EXPIRED_KEY, INVALID_KEY, INVALID_TOKEN, MISSING_KEY, MISSING_TOKEN,
+    MODEL_DENIED, UNKNOWN_HOST,
 };
 use crate::lookup::{Found, Verdict};
 use crate::reply;
+use crate::resource::{Bearer, Presented, Resource, has_token_in_query};
 
 /// One request.
 #[derive(Debug)]
@@ -49,6 +51,8 @@ struct Arrival {
     domain: Option<Name>,
     private_fields: Vec<String>,
     body: Option<Body>,
+    /// The resource of OAuth that it is for.
+    resource: Option<Rc<Resource>>,
 }
 
 /// A body as far as it has come.
@@ -69,6 +73,14 @@ impl AuthStream {
 
     /// The key's verdict is known: say who is calling, or refuse.
     fn judge(&mut self, cx: &mut Cx<'_>, verdict: &Verdict, arrival: Arrival) -> Flow {
+        let resource = arrival.resource.clone();
+        match (self.judge_key(cx, verdict, arrival), resource) {
+            (Flow::Reply(reply), Some(resource)) => Flow::Reply(resource.challenged(reply)),
+            (flow, _) => flow,
+        }
+    }
+
+    fn judge_key(&mut self, cx: &mut Cx<'_>, verdict: &Verdict, arrival: Arrival) -> Flow {
         self.phase = Phase::Over;
         let caller = match verdict {
             Verdict::Known(caller) if arrival.is_home_of(caller) => caller,
@@ -154,12 +166,25 @@ impl Stream for AuthStream {
             },
             None => None,
         };
-        let Some(hash) = credential::presented(head) else {
-            return refuse(cx, MISSING_KEY, reply::missing_key());
-        };
+        if let Some(described) = filter.resources.describe(head, domain.as_ref()) {
+            return Flow::Reply(described);
+        }
+        let path = head.text(":path").unwrap_or_default();
+        let resource = filter.resources.find(path, domain.as_ref()).cloned();
         let private_fields = credential::private_fields(head, filter.is_relayed(head.text(":path")));
+        if let Some(resource) = &resource {
+            match tell(cx, resource, head, domain.as_ref()) {
+                Ok(Some(bearer)) => return admit(cx, &bearer, private_fields),
+                Ok(None) => {}
+                Err(refused) => return refused,
+            }
+        }
+        let Some(hash) = credential::presented(head) else {
+            return refuse(cx, MISSING_KEY, resource.map_or_else(reply::missing_key, |of| of.missing()));
+        };
         let checked_here = filter.model_check == ModelCheck::Here && !head.is_end();
-        let arrival = Arrival { domain, private_fields, body: checked_here.then(|| Body::of(head)) };
+        let arrival =
+            Arrival { domain, private_fields, body: checked_here.then(|| Body::of(head)), resource };
         let found = match (filter.directory.find(&hash), &filter.lookups) {
             (Some(caller), _) => Found::Now(Verdict::Known(Rc::clone(caller))),
             (None, Some(lookups)) => lookups.find(cx, hash, self.id),
@@ -229,6 +254,38 @@ impl Body {
         }
         self.ended |= end;
     }
+}
+
+/// Whose token a request to a resource has; `Ok(None)` if it may have a key. `Err` is the answer to it.
+fn tell(
+    cx: &mut Cx<'_>,
+    resource: &Resource,
+    head: &Head<'_>,
+    domain: Option<&Name>,
+) -> Result<Option<Box<Bearer>>, Flow> {
+    if has_token_in_query(head.text(":path").unwrap_or_default()) {
+        return Err(refuse(cx, INVALID_TOKEN, reply::token_in_query()));
+    }
+    match resource.presented(cx, head, domain) {
+        Presented::Verified(bearer) => Ok(Some(bearer)),
+        Presented::Refused(reply, why) => Err(refuse(cx, why.metric(), reply)),
+        Presented::Nothing if resource.allows_keys() => Ok(None),
+        Presented::Nothing => Err(refuse(cx, MISSING_TOKEN, resource.missing())),
+    }
+}
+
+/// Says whom a verified token stands for. It asks for no model: at a resource of OAuth there is none.
+fn admit(cx: &mut Cx<'_>, bearer: &Bearer, private_fields: Vec<String>) -> Flow {
+    for name in private_fields {
+        cx.remove_request_header(name);
+    }
+    cx.publish(state::CONSUMER, bearer.consumer.as_str());
+    cx.publish(state::KEY_ID, bearer.key_id.as_str());
+    cx.publish(state::DOMAIN, bearer.domain.as_str());
+    cx.publish(state::GRANT, bearer.grant.as_str());
+    cx.publish(state::TOKEN, bearer.token.as_str());
+    cx.count(ALLOWED);
+    Flow::Continue
 }
 
 fn identify(cx: &mut Cx<'_>, caller: &Caller, private_fields: Vec<String>) {

@@ -2,10 +2,13 @@
 
 use std::rc::Rc;
 
-use weir_core::ConfigError;
+use weir_core::{ConfigError, Cx};
 use weir_schema::Name;
 use weir_schema::mcp::{Backend, Config, Grant, McpUpstream, Mount, Place, Proxy, Server, Transport};
+use weir_schema::oauth::Scope;
+use weir_schema::state::{self, Token};
 use weir_tool::LoadError;
+use weir_wire::jsonrpc::{Asked, asked};
 
 use crate::orchestrator::Orchestrator;
 
@@ -13,8 +16,8 @@ use crate::orchestrator::Orchestrator;
 #[derive(Debug)]
 pub(crate) struct Catalog(Vec<Rc<Served>>);
 
-/// A server.
-#[derive(Debug)]
+/// A server, as a caller sees it.
+#[derive(Clone, Debug)]
 pub(crate) struct Served {
     pub(crate) name: Name,
     domain: Option<Name>,
@@ -22,9 +25,12 @@ pub(crate) struct Served {
     origins: Vec<String>,
     pub(crate) request_bytes: u64,
     grants: Option<Vec<Grant>>,
+    /// Grants that the caller's token lacks a scope for.
+    attainable: Vec<Grant>,
+    token: Option<Token>,
     /// Whether a hub holds its streams.
     pub(crate) hub: bool,
-    pub(crate) behind: Behind,
+    pub(crate) behind: Rc<Behind>,
 }
 
 /// What answers for a server.
@@ -80,8 +86,23 @@ impl Served {
                 Behind::Proxy(proxy)
             }
         };
-        let request_bytes = request_bytes.get().into();
-        Ok(Self { name, domain, path, origins, request_bytes, grants, hub, behind })
+        let (request_bytes, behind) = (request_bytes.get().into(), Rc::new(behind));
+        let attainable = Vec::new();
+        Ok(Self { name, domain, path, origins, request_bytes, grants, attainable, token: None, hub, behind })
+    }
+
+    /// The server as the caller of a request sees it: with the grants that its token, if it has one, has the scopes for.
+    pub(crate) fn seen_by(self: &Rc<Self>, cx: &Cx<'_>) -> Rc<Self> {
+        let is_scoped = |grant: &Grant| !grant.scopes.is_empty();
+        let Some(grants) = self.grants.as_ref().filter(|grants| grants.iter().any(is_scoped)) else {
+            return Rc::clone(self);
+        };
+        let token = cx.state(state::TOKEN).and_then(Token::parse);
+        let has = |scope: &Scope| token.as_ref().is_some_and(|token| token.has(scope.as_str()));
+        let (own, others): (Vec<_>, Vec<_>) =
+            grants.iter().cloned().partition(|grant| grant.scopes.iter().all(has));
+        let attainable = if token.is_some() { others } else { Vec::new() };
+        Rc::new(Self { grants: Some(own), attainable, token, ..self.as_ref().clone() })
     }
 
     /// Whether it is there for a tenant.
@@ -96,12 +117,24 @@ impl Served {
 
     /// Whether a caller may use a tool.
     pub(crate) fn grants(&self, consumer: Option<&str>, tool: &str) -> bool {
-        let Some(grants) = &self.grants else { return true };
-        let is_among = |grant: &Grant| match &grant.consumers {
-            None => true,
-            Some(names) => consumer.is_some_and(|name| names.iter().any(|known| known.as_str() == name)),
-        };
-        grants.iter().any(|grant| is_among(grant) && grant.tools.iter().any(|tools| tools.matches(tool)))
+        self.grants.as_ref().is_none_or(|grants| grants.iter().any(|grant| covers(grant, consumer, tool)))
+    }
+
+    /// Whether a caller may use a tool, or may with a token of more scopes.
+    pub(crate) fn shows(&self, consumer: Option<&str>, tool: &str) -> bool {
+        self.grants(consumer, tool) || self.attainable.iter().any(|grant| covers(grant, consumer, tool))
+    }
+
+    /// What a caller is told whose token lacks the scopes of a tool that a body calls.
+    pub(crate) fn challenge(&self, consumer: Option<&str>, body: &[u8]) -> Option<String> {
+        let token = self.token.as_ref().filter(|_| !self.attainable.is_empty())?;
+        asked(body).into_iter().find_map(|asked| match asked {
+            Asked::Tool(tool) if !self.grants(consumer, &tool) => {
+                let grant = self.attainable.iter().find(|grant| covers(grant, consumer, &tool))?;
+                Some(token.challenge(grant.scopes.iter().map(Scope::as_str)))
+            }
+            Asked::Tool(_) | Asked::Resource => None,
+        })
     }
 
     /// Whether some tools are not for everyone.
@@ -116,7 +149,7 @@ impl Served {
 
     /// The server behind it, if there is one.
     pub(crate) fn proxy(&self) -> Option<&Proxy> {
-        match &self.behind {
+        match self.behind.as_ref() {
             Behind::Proxy(proxy) => Some(proxy),
             Behind::Orchestrator(_) => None,
         }
@@ -136,4 +169,13 @@ fn check(upstreams: &[McpUpstream]) -> Result<(), LoadError> {
         }
     }
     Ok(())
+}
+
+/// Whether a grant is for a caller and a tool.
+fn covers(grant: &Grant, consumer: Option<&str>, tool: &str) -> bool {
+    let is_among = match &grant.consumers {
+        None => true,
+        Some(names) => consumer.is_some_and(|name| names.iter().any(|known| known.as_str() == name)),
+    };
+    is_among && grant.tools.iter().any(|tools| tools.matches(tool))
 }

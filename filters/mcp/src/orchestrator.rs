@@ -108,7 +108,7 @@ impl Orchestrator {
             "server/discover" if version.is_modern() => Ok(Answer::Result(self.discover(tells))),
             "ping" if !version.is_modern() => Ok(Answer::Result(Map::new())),
             "tools/list" if !self.tools.is_empty() => {
-                let granted = |tool: &&Rc<ToolPlan>| context.served.grants(context.consumer, &tool.name);
+                let granted = |tool: &&Rc<ToolPlan>| context.served.shows(context.consumer, &tool.name);
                 let listed = |tool: &'_ Rc<ToolPlan>| match version.is_modern() {
                     true => tool.listing.modern.clone(),
                     false => tool.listing.legacy.clone(),

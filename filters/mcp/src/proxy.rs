@@ -162,7 +162,7 @@ impl Passing {
         let proxy = self.served.proxy()?;
         let consumer = self.consumer.as_deref();
         let lists = self.lists.as_mut()?;
-        Some(lists.write(chunk, end, |tool| passes(&self.served, proxy, consumer, tool)))
+        Some(lists.write(chunk, end, |tool| shows(&self.served, proxy, consumer, tool)))
     }
 }
 
@@ -261,9 +261,18 @@ fn is_choosy(served: &Served, proxy: &Proxy) -> bool {
 
 /// Whether a caller may use a tool.
 fn passes(served: &Served, proxy: &Proxy, consumer: Option<&str>, tool: &str) -> bool {
+    is_offered(proxy, tool) && served.grants(consumer, tool)
+}
+
+/// Whether a caller is shown a tool: also one that it may use with a token of more scopes.
+fn shows(served: &Served, proxy: &Proxy, consumer: Option<&str>, tool: &str) -> bool {
+    is_offered(proxy, tool) && served.shows(consumer, tool)
+}
+
+/// Whether the configuration lets a tool pass.
+fn is_offered(proxy: &Proxy, tool: &str) -> bool {
     proxy.allow_tools.as_ref().is_none_or(|allowed| allowed.iter().any(|tools| tools.matches(tool)))
         && !proxy.deny_tools.iter().any(|tools| tools.matches(tool))
-        && served.grants(consumer, tool)
 }
 
 const DISCOVER: &str = "server/discover";

@@ -28,6 +28,12 @@ pub(crate) fn method_not_allowed(place: Place) -> Reply {
     refused(405, "weir_mcp_method", format!("this endpoint takes {allowed}")).with_header("allow", allowed)
 }
 
+/// The caller's token lacks a scope of the tool that it calls.
+pub(crate) fn insufficient_scope(challenge: String) -> Reply {
+    refused(403, "weir_mcp_scope", "the token lacks a scope; WWW-Authenticate names all that are needed")
+        .with_header("www-authenticate", challenge)
+}
+
 /// The body is larger than any may be.
 pub(crate) fn too_large(limit: u64) -> Reply {
     refused(413, "weir_mcp_too_large", format!("the body is larger than {limit} bytes"))

@@ -16,8 +16,9 @@ use weir_schema::state::{self, Grant};
 use weir_wire::openai::ApiError;
 
 use crate::catalog::Served;
-use crate::filter::{MESSAGES, Mcp, REFUSED, RELAYED, UNIDENTIFIED};
+use crate::filter::{CALLS_REFUSED, MESSAGES, Mcp, REFUSED, RELAYED, UNIDENTIFIED};
 use crate::mirror::Mirror;
+use crate::outcome::Kind;
 use crate::proxy::{Arrived, Kept, Mux, Passing};
 use crate::reply;
 
@@ -84,7 +85,7 @@ impl McpStream {
             })?,
         };
         let own = at.find(|(served, _)| served.is_for(domain.domain()));
-        Ok(own.map(|(served, place)| (Rc::clone(served), place)))
+        Ok(own.map(|(served, place)| (served.seen_by(cx), place)))
     }
 
     fn on_body(&mut self, cx: &mut Cx<'_>, chunk: &[u8], end: bool) -> Flow {
@@ -102,6 +103,11 @@ impl McpStream {
             return Flow::Continue;
         };
         let Arrival { served, consumer, mirror, kept, body } = *arrival;
+        if let Some(challenge) = served.challenge(consumer.as_deref(), &body) {
+            cx.count(CALLS_REFUSED);
+            cx.publish(state::MCP_OUTCOME, Kind::Denied.as_str());
+            return refuse(cx, reply::insufficient_scope(challenge));
+        }
         if let (true, Some(kept)) = (served.is_several(), &kept) {
             let arrived = Arrived { served, consumer, mirror: &mirror, kept, body: &body };
             let mux = Mux::begin(cx, arrived);

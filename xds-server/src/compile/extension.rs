@@ -11,7 +11,7 @@ use super::{
     CompileError, Routes, ads,
     attempt::{Lane, Plan},
     chat_template::{self, Pinned},
-    mcp, route, typed, with,
+    mcp, oauth, route, typed, with,
 };
 use crate::{
     bootstrap,
@@ -47,6 +47,17 @@ pub(super) fn place_at_need(name: &str) -> Value {
     place_for(name, &[WASM, NOTHING])
 }
 
+/// The place of the filter that verifies tokens, if there is one.
+pub(super) fn place_of_tokens() -> Value {
+    place_for(oauth::JWT, &[oauth::JWT_AUTHN, NOTHING])
+}
+
+/// A filter that does nothing. The listener, whose connections drain when it changes, has the place of each filter in any
+/// case.
+pub(super) fn nothing(name: &str) -> Value {
+    json!({"name": name, "typed_config": typed(NOTHING, json!({}))})
+}
+
 fn place_for(name: &str, types: &[&str]) -> Value {
     // No time limit: a listener without its filters must not open.
     let source = with(ads(), json!({"initial_fetch_timeout": "0s"}));
@@ -69,6 +80,7 @@ pub(super) fn auth(parts: &Parts, module: &Path) -> Result<Value, CompileError> 
         model_check: auth::ModelCheck::Router,
         held_body_bytes: HELD_BODY_BYTES,
         relayed: mcp::relayed(parts),
+        resources: oauth::resources(parts),
     };
     plugin("auth", AUTH, module, &config)
 }
@@ -109,11 +121,10 @@ fn key_lookup(keys: &[auth::Key]) -> Result<auth::Lookup, CompileError> {
     serde_json::from_value(lookup).map_err(refused)
 }
 
-/// The `chat-template` filter. Without a template there is a filter of Envoy's own that does nothing: the listener,
-/// whose connections drain when it changes, has the place for it in any case.
+/// The `chat-template` filter, or in its place one that does nothing.
 pub(super) fn chat_template(parts: &Parts, module: Option<&Path>) -> Result<Value, CompileError> {
     match chat_template::config(parts) {
-        None => Ok(json!({"name": CHAT_TEMPLATE, "typed_config": typed(NOTHING, json!({}))})),
+        None => Ok(nothing(CHAT_TEMPLATE)),
         Some(config) => {
             let module = module.ok_or(CompileError::NoModule("chat-template"))?;
             plugin("chat-template", CHAT_TEMPLATE, module, &config)
@@ -124,7 +135,7 @@ pub(super) fn chat_template(parts: &Parts, module: Option<&Path>) -> Result<Valu
 /// The `mcp` filter, or in its place one that does nothing.
 pub(super) fn mcp(parts: &Parts, module: Option<&Path>) -> Result<Value, CompileError> {
     match mcp::config(parts) {
-        None => Ok(json!({"name": MCP, "typed_config": typed(NOTHING, json!({}))})),
+        None => Ok(nothing(MCP)),
         Some(config) => plugin("mcp", MCP, module.ok_or(CompileError::NoModule("mcp"))?, &config),
     }
 }

@@ -82,6 +82,7 @@ fn connection_manager(gateway: &Gateway) -> Value {
         "access_log": access_logs(gateway),
         "rds": {"route_config_name": GATEWAY, "config_source": ads()},
         "http_filters": [
+            extension::place_of_tokens(),
             extension::place(extension::AUTH),
             extension::place_at_need(extension::CHAT_TEMPLATE),
             extension::place(extension::ROUTER),

@@ -26,8 +26,11 @@ pub(super) fn config(parts: &Parts) -> Option<Config> {
     let server = |(route, options, plan): (&model::Route, &model::McpOptions, _)| {
         let McpPlan { name, request_bytes, backend, .. } = plan;
         let grants = options.grants.as_ref().map(|grants| {
-            let grant =
-                |grant: &model::Grant| Grant { tools: grant.tools.clone(), consumers: parts.granted(grant) };
+            let grant = |grant: &model::Grant| Grant {
+                tools: grant.tools.clone(),
+                consumers: parts.granted(grant),
+                scopes: grant.scopes.clone(),
+            };
             grants.iter().map(grant).collect()
         });
         Server {

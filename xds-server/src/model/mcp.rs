@@ -1,5 +1,6 @@
 //! MCP servers: made of REST calls, or of other servers.
 
+mod oauth;
 mod options;
 mod plan;
 mod url;
@@ -12,6 +13,7 @@ use weir_tool::LoadError;
 use super::{ModelError, Parts, Problem, Route, known};
 use crate::secret::Secret;
 
+pub use oauth::{Jwks, OAuth, TokenConsumer};
 pub use options::{
     CredentialType, ErrorTemplate, Grant, McpLimits, McpOptions, Orchestrator, OwnUpstream, Proxy,
     ProxyUpstream, RequestTemplate, Resource, ResponseTemplate, Step, ToolOptions, UpstreamAuth, WrittenUrl,
@@ -55,10 +57,15 @@ impl Parts {
     /// Checks an MCP server; `at` names a field of its options.
     pub(super) fn check_mcp(
         &self,
+        route: &Route,
         options: &McpOptions,
         at: impl Fn(&str) -> String,
     ) -> Result<McpPlan, ModelError> {
         let plan = options.plan().map_err(|LoadError { field, problem }| ModelError {
+            at: at(&field),
+            problem: Problem::Mcp(problem),
+        })?;
+        self.check_oauth(route, options).map_err(|LoadError { field, problem }| ModelError {
             at: at(&field),
             problem: Problem::Mcp(problem),
         })?;
@@ -81,6 +88,25 @@ impl Parts {
             }
         }
         Ok(plan)
+    }
+
+    /// Checks whose tokens are accepted, and what scopes are asked of them.
+    fn check_oauth(&self, route: &Route, options: &McpOptions) -> Result<(), LoadError> {
+        let Some(oauth) = &options.oauth else {
+            let mut grants = options.grants.iter().flatten();
+            return match grants.position(|grant| !grant.scopes.is_empty()) {
+                Some(at) => {
+                    Err(LoadError::new(format!("grants[{at}].scopes"), "need \"oauth\": keys have none"))
+                }
+                None => Ok(()),
+            };
+        };
+        let shared = !self.domains.is_empty() && route.domain.is_none();
+        let checked = oauth.check(route.path.base(), shared).map(|_| ());
+        checked.map_err(|LoadError { field, problem }| match field.as_str() {
+            "" => LoadError::new("oauth", problem),
+            field => LoadError::new(format!("oauth.{field}"), problem),
+        })
     }
 
     /// Who may call: consumers, and keys that stand for themselves.

@@ -78,7 +78,7 @@ impl Parts {
             [RouteAnswer::ChatTemplate(_) | RouteAnswer::StoredChatTemplate(_)] => {}
             [RouteAnswer::McpServer(options)] => {
                 let of = |field: &str| at(&format!("middlewares[0].options.{field}"));
-                return self.check_mcp(options, of).map(|_| ());
+                return self.check_mcp(route, options, of).map(|_| ());
             }
             _ => return Err(ModelError { at: at("middlewares"), problem: Problem::NotOneAnswer }),
         }

@@ -1,3 +1,5 @@
+mod oauth;
+
 use sha2::{Digest, Sha256};
 use weir_core::testing::Bench;
 use weir_core::{Answer, Call, CallError, CallId, Effect, Filter, Side, UnixTime};

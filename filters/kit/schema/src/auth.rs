@@ -5,6 +5,7 @@ use core::num::NonZeroU32;
 use serde::{Deserialize, Serialize};
 
 use crate::mcp::Mount;
+use crate::oauth::{ResourceUri, Scope};
 use crate::{HostPattern, KeyHash, ModelPattern, Name, Timestamp};
 
 /// Configuration of the `auth` filter.
@@ -33,6 +34,47 @@ pub struct Config {
     /// of them back to this gateway: there alone the credential goes on. Nothing but the hub may be routed to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub relayed: Vec<Mount>,
+    /// MCP servers whose callers have tokens of OAuth. Envoy's own filter `jwt_authn` stands before this one, verifies them
+    /// and leaves what they say as its dynamic metadata; it lets requests without one pass, and this filter refuses them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<Resource>,
+}
+
+/// A resource that tokens of OAuth are for (RFC 6750, RFC 9728).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Resource {
+    /// Where it is called.
+    pub path: Mount,
+    /// The tenant it is for. Absent: the one there is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<Name>,
+    /// Its identifier.
+    pub resource: ResourceUri,
+    /// A name for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// Who issues tokens for it: URLs of issuers.
+    pub authorization_servers: Vec<String>,
+    /// The scopes that every request needs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<Scope>,
+    /// All scopes that matter to it, for its metadata.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scopes_supported: Vec<Scope>,
+    /// The key under which `jwt_authn` puts what a verified token says (`payload_in_metadata`). Why one is refused is
+    /// expected under the same key with `.failed` behind it (`failed_status_in_metadata`).
+    pub payload: String,
+    /// The claim that names the consumer. Default `sub`.
+    #[serde(default = "default_claim")]
+    pub claim: String,
+    /// What stands before it in the consumer's name. Default `oauth/`, so that no token names a consumer of keys.
+    #[serde(default = "default_prefix")]
+    pub prefix: String,
+    /// Whether keys work too. Default no.
+    #[serde(default)]
+    pub allow_keys: bool,
 }
 
 /// A tenant: the hosts on which its keys work.
@@ -115,6 +157,14 @@ pub enum ModelCheck {
     Here,
     /// The `router` filter, which stands after `auth` and reads the published grant.
     Router,
+}
+
+fn default_claim() -> String {
+    "sub".into()
+}
+
+fn default_prefix() -> String {
+    "oauth/".into()
 }
 
 fn default_held_body_bytes() -> NonZeroU32 {

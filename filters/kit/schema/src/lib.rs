@@ -16,6 +16,7 @@ pub mod compat;
 pub mod cooling;
 pub mod ledger;
 pub mod mcp;
+pub mod oauth;
 pub mod quota;
 pub mod router;
 pub mod state;

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Name, router::Identity};
+use crate::{Name, oauth::Scope, router::Identity};
 
 pub use mount::{InvalidMount, Mount, Place};
 pub use names::{ArgName, InvalidMcpName, ToolName, ToolPattern};
@@ -72,6 +72,9 @@ pub struct Grant {
     /// The consumers. Absent: everyone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consumers: Option<BTreeSet<Name>>,
+    /// The scopes that a token must have, all of them. With any, the grant is for callers with tokens alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<Scope>,
 }
 
 /// What answers for an MCP server.

@@ -6,6 +6,7 @@ use core::fmt;
 use core::ops::Range;
 
 use crate::names::glob;
+use crate::oauth::joined;
 use crate::{ModelPattern, Name};
 
 /// Who is calling: the key's consumer. Written by `auth`.
@@ -17,6 +18,8 @@ pub const DOMAIN: &str = "weir.domain";
 /// What the caller may use: its domain on the first line, then patterns of models, one a line; `*` alone for
 /// all. Written by `auth`.
 pub const GRANT: &str = "weir.grant";
+/// What the caller's token of OAuth allows: a [`Token`]. Nothing is there of one who has come with a key. Written by `auth`.
+pub const TOKEN: &str = "weir.token";
 /// The model the request asks for. Written by the first filter that reads the body.
 pub const MODEL: &str = "weir.model";
 /// The interface the client speaks, where it is not OpenAI's: `messages`. Written by `router`; what Envoy itself answers is
@@ -116,6 +119,48 @@ impl Grant {
 }
 
 const ANY: &str = "*";
+
+/// A token that was accepted, as [`TOKEN`] has it: where its resource is described, the scopes that every request needs
+/// there, and those that the token has, a line each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token(String);
+
+impl Token {
+    /// A token for the resource that is described at `metadata`.
+    pub fn of(metadata: &str, needed: &str, scopes: &str) -> Self {
+        Self(format!("{metadata}\n{needed}\n{scopes}"))
+    }
+
+    /// A token as it was published; `None` if it is none.
+    pub fn parse(bytes: Vec<u8>) -> Option<Self> {
+        String::from_utf8(bytes).ok().filter(|text| text.split('\n').count() == 3).map(Self)
+    }
+
+    /// The token as it is published.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it has a scope.
+    pub fn has(&self, scope: &str) -> bool {
+        self.line(2).split(' ').any(|own| own == scope)
+    }
+
+    /// What a client is told whose token lacks some of these scopes: all that the request needs (RFC 6750, section 3;
+    /// RFC 9728, section 5.1).
+    pub fn challenge<'a>(&'a self, more: impl IntoIterator<Item = &'a str>) -> String {
+        let needed = self.line(1).split(' ').filter(|scope| !scope.is_empty());
+        let scopes = joined(needed.chain(more));
+        format!(
+            r#"Bearer error="insufficient_scope", scope="{scopes}", resource_metadata="{}""#,
+            self.line(0)
+        )
+    }
+
+    fn line(&self, number: usize) -> &str {
+        self.0.split('\n').nth(number).unwrap_or_default()
+    }
+}
 
 /// A request as the client sent it, for those who write each attempt of it anew, as [`FORWARD`] has it.
 ///
@@ -275,6 +320,23 @@ mod tests {
         assert!(some.allows("index") && some.allows("gpt-4o"));
         assert!(!some.allows("index-2") && !some.allows("index\ngpt-4o") && !some.is_any());
         assert!(grant(&["a", "*"]).is_any() && grant(&["*"]).allows("anything"));
+    }
+
+    #[test]
+    fn a_token_says_what_it_lacks() {
+        let token = Token::of("https://a/.well-known/x", "use", "use read");
+        assert_eq!(Token::parse(token.as_str().into()), Some(token.clone()));
+        assert!(token.has("read") && token.has("use") && !token.has("write") && !token.has(""));
+        assert_eq!(
+            token.challenge(["write", "use"]),
+            r#"Bearer error="insufficient_scope", scope="use write", resource_metadata="https://a/.well-known/x""#
+        );
+        let bare = Token::of("https://a", "", "");
+        assert_eq!(
+            bare.challenge(["write"]),
+            r#"Bearer error="insufficient_scope", scope="write", resource_metadata="https://a""#
+        );
+        assert!(Token::parse(Vec::new()).is_none() && Token::parse("a\nb".into()).is_none());
     }
 
     #[test]

@@ -95,7 +95,7 @@ impl Batch {
             Message::Notification(_) | Message::Response => return,
         };
         let served = Rc::clone(&self.served);
-        let Behind::Orchestrator(orchestrator) = &served.behind else { return };
+        let Behind::Orchestrator(orchestrator) = served.behind.as_ref() else { return };
         let in_batch = self.is_array && call.method == "initialize";
         let asked = match in_batch {
             true => {
@@ -190,7 +190,7 @@ impl Batch {
         self.kinds.push(kind);
         let kinds: Vec<_> = self.kinds.iter().map(|kind| kind.as_str()).collect();
         cx.publish(state::MCP_OUTCOME, kinds.join(","));
-        let Behind::Orchestrator(orchestrator) = &self.served.behind else {
+        let Behind::Orchestrator(orchestrator) = self.served.behind.as_ref() else {
             return Slot::Answered { status: 200, json: String::new() };
         };
         let id = Id::written(id);

@@ -1,6 +1,7 @@
 mod calls;
 mod eras;
 mod methods;
+mod scopes;
 mod several;
 
 use serde_json::{Value, json};

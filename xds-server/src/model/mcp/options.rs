@@ -14,7 +14,9 @@ use weir_schema::Name;
 use weir_schema::mcp::{
     Annotations, Arg, ArgName, Header, Info, Prompt, Template, ToolName, ToolPattern, Transport, Variable,
 };
+use weir_schema::oauth::Scope;
 
+use super::OAuth;
 use crate::model::{Label, Span};
 
 /// `v1_mcp_server`: one of `apiOrchestrator` and `proxy`.
@@ -36,6 +38,9 @@ pub struct McpOptions {
     /// Who may use which tools. Default everyone all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grants: Option<Vec<Grant>>,
+    /// Whose tokens are accepted. Default nobody's: callers have the gateway's keys.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oauth: Option<Box<OAuth>>,
 }
 
 /// Tools, and who may use them.
@@ -50,6 +55,9 @@ pub struct Grant {
     /// Consumers that have all of these labels.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<Name, Label>,
+    /// The scopes that a token must have, all of them. With any, the grant is for callers with tokens alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<Scope>,
 }
 
 /// `apiOrchestrator`

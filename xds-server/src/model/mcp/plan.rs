@@ -75,6 +75,11 @@ impl McpOptions {
         orchestrator.or(self.proxy.as_ref().map(|of| of.name.as_str()))
     }
 
+    /// The server's name for people.
+    pub(crate) fn title(&self) -> Option<&str> {
+        self.orchestrator.as_ref().and_then(|of| of.server.title.as_deref())
+    }
+
     /// The key of what answers.
     pub(super) fn kind_field(&self) -> &'static str {
         if self.proxy.is_some() { "proxy" } else { "apiOrchestrator" }

@@ -240,7 +240,8 @@ impl Gather {
         }
         match self.job {
             Job::List(list) => {
-                let may_use = |tool: &str| super::passes(&self.served, proxy, self.consumer.as_deref(), tool);
+                let may_use =
+                    |tool: &str| crate::proxy::shows(&self.served, proxy, self.consumer.as_deref(), tool);
                 merge::list(&self.served, list, self.version, offers, &missing, may_use)
             }
             Job::Discover => Ok(merge::discovered(&self.served, &offers, &missing)),

@@ -1,6 +1,6 @@
 use super::*;
 
-fn names(result: &Value, list: &str) -> Vec<String> {
+pub(super) fn names(result: &Value, list: &str) -> Vec<String> {
     let all = result[list].as_array().unwrap().iter();
     all.map(|one| one["name"].as_str().unwrap().to_owned()).collect()
 }
