@@ -22,7 +22,7 @@ use weir_schema::quota::{Limits as Allowance, Prices};
 use weir_schema::{HostPattern, ModelName, ModelPattern, Name, Timestamp};
 
 use crate::{
-    model::{self, Label, Model, ModelError, Span, Upstream, Weight},
+    model::{self, CircuitBreakers, Label, Model, ModelError, OutlierDetection, Span, Upstream, Weight},
     secret::{Secret, SecretSource},
 };
 
@@ -229,6 +229,12 @@ pub struct Provider {
     /// How long things may take.
     #[serde(default)]
     pub timeouts: ProviderTimeouts,
+    /// When a node that fails gets no requests for a while.
+    #[serde(default)]
+    pub outlier_detection: OutlierDetection,
+    /// How much may be under way there at once.
+    #[serde(default)]
+    pub circuit_breakers: CircuitBreakers,
     /// How much may be used.
     pub limits: Option<Box<Allowance>>,
     /// The interfaces that it speaks, the preferred one first. Default what its profile says, else chat.
@@ -417,6 +423,8 @@ impl Provider {
             ca: self.tls.ca,
             http2: self.http2,
             connect_timeout: self.timeouts.connect.duration(),
+            outlier_detection: self.outlier_detection,
+            circuit_breakers: self.circuit_breakers,
             limits: self.limits.map(|limits| *limits),
             credential_header: self.credential_header.unwrap_or(CredentialHeader::of(&protocols)),
             protocols,

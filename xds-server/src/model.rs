@@ -5,6 +5,7 @@
 mod domain;
 mod duration;
 mod gateway;
+mod health;
 mod label;
 mod mcp;
 mod profile;
@@ -36,6 +37,7 @@ use crate::{
 
 pub use domain::{Domain, ServerTls, label};
 pub use duration::{InvalidSpan, Span};
+pub use health::{CircuitBreakers, InvalidPercent, OutlierDetection, Percent};
 pub use label::{InvalidLabel, Label};
 pub use mcp::*;
 pub use profile::{Profiles, built_in};
@@ -181,6 +183,10 @@ pub struct Provider {
     pub http2: bool,
     /// How long a connection may take to open.
     pub connect_timeout: Duration,
+    /// When a node that fails gets no requests.
+    pub outlier_detection: OutlierDetection,
+    /// How much may be under way there at once.
+    pub circuit_breakers: CircuitBreakers,
     /// How much may be used. Absent: no limit of its own.
     pub limits: Option<Limits>,
     /// The interfaces that it speaks, the preferred one first; at least one.

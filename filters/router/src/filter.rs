@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use weir_core::{ConfigError, Filter, Metric, Reply, StreamId};
+use weir_schema::cooling::Terms;
 use weir_schema::router::{Config, Identity, McpEndpoint};
 use weir_wire::translate;
 
@@ -21,6 +22,7 @@ pub struct Router {
     pub(crate) body_bytes: u64,
     pub(crate) held_body_bytes: u64,
     pub(crate) replay_body_bytes: u64,
+    pub(crate) cooling: Option<Terms>,
 }
 
 impl Filter for Router {
@@ -49,6 +51,7 @@ impl Filter for Router {
             body_bytes: config.body_bytes.get().into(),
             held_body_bytes: config.held_body_bytes.get().into(),
             replay_body_bytes: config.replay_body_bytes.get().into(),
+            cooling: config.cooling,
         })
     }
 

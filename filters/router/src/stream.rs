@@ -18,14 +18,16 @@ use crate::catalog::Found;
 use crate::filter::{
     BAD_REQUEST, LISTED, PASSED, ROUTED, Router, UNIDENTIFIED, UNKNOWN_MODEL, UNKNOWN_PROVIDER,
 };
-use crate::order;
 use crate::reply;
+use crate::{last, order};
 
 /// One request.
 #[derive(Debug)]
 pub struct RouterStream {
     filter: Rc<Router>,
     phase: Phase,
+    /// Whether it could go to one of several targets.
+    has_choice: bool,
 }
 
 /// ```text
@@ -66,7 +68,7 @@ struct Asked {
 
 impl RouterStream {
     pub(crate) fn begin(filter: Rc<Router>) -> Self {
-        Self { filter, phase: Phase::Head }
+        Self { filter, phase: Phase::Head, has_choice: false }
     }
 
     /// What the caller may use. `None`: nobody has said who is calling, or for a tenant that is unknown here.
@@ -178,7 +180,8 @@ impl RouterStream {
             None => return Flow::Wait,
         };
         send(cx, &found, scan, asked);
-        let replay = if found.model.targets.len() > 1 { Replay::Possible } else { Replay::Settled };
+        self.has_choice = found.model.targets.len() > 1;
+        let replay = if self.has_choice { Replay::Possible } else { Replay::Settled };
         let scan = mem::take(scan);
         self.phase = Phase::Watching { scan, replay };
         Flow::Continue
@@ -225,6 +228,12 @@ impl Stream for RouterStream {
 
     fn on_request_trailers(&mut self, cx: &mut Cx<'_>, _: &Head<'_>) -> Flow {
         self.on_body(cx, b"", true)
+    }
+
+    fn on_end(&mut self, cx: &mut Cx<'_>) {
+        if let Some(terms) = self.filter.cooling.filter(|_| self.has_choice) {
+            last::tell(cx, &terms);
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! CDS and EDS: a cluster for each way to a provider.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroU32, path::Path, time::Duration};
 
 use serde_json::{Value, json};
 use weir_schema::{Name, compat::CredentialHeader};
@@ -8,7 +8,7 @@ use weir_schema::{Name, compat::CredentialHeader};
 use super::{METADATA, ads, attempt::Lane, extension, seconds, typed, with};
 use crate::{
     discovery::{Endpoint, Health},
-    model::{At, Host, Provider, Service, Upstream},
+    model::{At, CircuitBreakers, Host, OutlierDetection, Provider, Service, Upstream},
 };
 
 /// The cluster of a lane.
@@ -32,6 +32,8 @@ pub(super) fn cluster(lane: &Lane<'_>) -> Value {
         metadata: json!({"provider": provider.name}),
         upstream: &provider.upstream,
         connect_timeout: provider.connect_timeout,
+        outlier_detection: Some(provider.outlier_detection),
+        circuit_breakers: provider.circuit_breakers,
         http2: provider.http2,
         ca: provider.ca.as_deref(),
         filters,
@@ -47,6 +49,9 @@ pub(super) struct Way<'a> {
     pub(super) metadata: Value,
     pub(super) upstream: &'a Upstream,
     pub(super) connect_timeout: Duration,
+    /// When a node is left alone. Absent: never.
+    pub(super) outlier_detection: Option<OutlierDetection>,
+    pub(super) circuit_breakers: CircuitBreakers,
     pub(super) http2: bool,
     pub(super) ca: Option<&'a Path>,
     /// What each request passes on its way.
@@ -55,7 +60,7 @@ pub(super) struct Way<'a> {
 
 /// A cluster.
 pub(super) fn of(way: Way<'_>) -> Value {
-    let Way { name, endpoints, metadata, upstream, connect_timeout, http2, ca, filters } = way;
+    let Way { name, endpoints, metadata, upstream, connect_timeout, http2, ca, filters, .. } = way;
     let common = json!({
         "name": name,
         "metadata": {"filter_metadata": {METADATA: metadata}},
@@ -65,11 +70,7 @@ pub(super) fn of(way: Way<'_>) -> Value {
             "name": "envoy.load_balancing_policies.least_request",
             "typed_config": typed(LEAST_REQUEST, json!({})),
         }}]},
-        "circuit_breakers": {"thresholds": [{
-            "max_connections": UNLIMITED,
-            "max_pending_requests": UNLIMITED,
-            "max_requests": UNLIMITED,
-        }]},
+        "circuit_breakers": thresholds(way.circuit_breakers),
         "typed_extension_protocol_options": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": protocol(upstream, http2, filters),
         },
@@ -90,12 +91,38 @@ pub(super) fn of(way: Way<'_>) -> Value {
             "load_assignment": load_assignment(name, vec![address(host.to_string(), *port)]),
         }),
     };
-    let cluster = with(common, discovery);
+    let ejections = way.outlier_detection.filter(|_| upstream.may_have_several()).and_then(ejections);
+    let cluster = with(with(common, discovery), ejections.unwrap_or_else(|| json!({})));
     if !upstream.is_tls() {
         return cluster;
     }
     let tls = json!({"name": "envoy.transport_sockets.tls", "typed_config": typed(TLS, tls(upstream, ca))});
     with(cluster, json!({"transport_socket": tls}))
+}
+
+fn thresholds(breakers: CircuitBreakers) -> Value {
+    let CircuitBreakers { max_connections, max_pending_requests, max_requests, max_retries } = breakers;
+    let limit = |limit: Option<NonZeroU32>| limit.map_or(UNLIMITED, NonZeroU32::get);
+    json!({"thresholds": [{
+        "max_connections": limit(max_connections),
+        "max_pending_requests": limit(max_pending_requests),
+        "max_requests": limit(max_requests),
+        "max_retries": limit(max_retries),
+    }]})
+}
+
+/// When nodes are left alone, if ever.
+fn ejections(detection: OutlierDetection) -> Option<Value> {
+    let OutlierDetection { consecutive_5xx, interval, base_ejection_time, max_ejection_percent } = detection;
+    let detection = json!({"outlier_detection": {
+        "consecutive_5xx": consecutive_5xx,
+        "interval": seconds(interval.duration()),
+        "base_ejection_time": seconds(base_ejection_time.duration()),
+        "max_ejection_time": seconds(LONGEST_EJECTION.max(base_ejection_time.duration())),
+        "max_ejection_percent": max_ejection_percent,
+        "enforcing_success_rate": 0,
+    }});
+    (consecutive_5xx > 0).then_some(detection)
 }
 
 /// The endpoints of a provider whose addresses are known without looking them up.
@@ -235,12 +262,15 @@ const TLS: &str = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
 /// The certificate authorities of a Debian system, and of Envoy's images.
 const SYSTEM_CA: &str = "/etc/ssl/certs/ca-certificates.crt";
 
-/// More than Envoy can open: limits are the providers' and the quotas', not the circuit breaker's.
+/// More than Envoy can open. Its own limits are low: three requests at once could be tried elsewhere.
 const UNLIMITED: u32 = 1_000_000;
 
 /// How much of an answer comes at once at most, in bytes. With what `model-compat` holds of one it stays below what Envoy
 /// buffers, beyond which it answers 500.
 const ONE_READ: u32 = 256 * 1024;
+
+/// How long a node is left alone at most, as Envoy has it.
+const LONGEST_EJECTION: Duration = Duration::from_secs(300);
 
 /// How long an unused connection is kept.
 const IDLE: Duration = Duration::from_secs(60);

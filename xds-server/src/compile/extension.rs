@@ -197,6 +197,7 @@ pub(super) fn router(
         body_bytes: parts.gateway.request_body,
         held_body_bytes: HELD_BODY_BYTES.min(parts.gateway.request_body),
         replay_body_bytes: parts.gateway.replay_body,
+        cooling: parts.gateway.cooling.as_ref().map(terms),
     };
     plugin("router", ROUTER, module, &config)
 }
@@ -212,7 +213,6 @@ pub(super) fn model_compat(
     cooling: Option<&Cooling>,
     module: &Path,
 ) -> Result<(String, Value), CompileError> {
-    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let (upstream, needs) = (&lane.provider.upstream, &lane.provider.needs);
     let config = compat::Config {
         cluster: lane.cluster(),
@@ -229,17 +229,22 @@ pub(super) fn model_compat(
             .into_iter()
             .filter(|header| lane.credential.is_none() || *header != lane.provider.credential_header)
             .collect(),
-        cooling: cooling.map(|cooling| cooling::Terms {
-            failures: cooling.failures,
-            millis: millis(cooling.time),
-            longest_millis: millis(cooling.longest),
-        }),
+        cooling: cooling.map(terms),
         rules: needs.compat.clone(),
         held_body_bytes: HELD_BODY_BYTES,
     };
     let name = model_compat_name(&config.cluster);
     let body = plugin("model-compat", &name, module, &config)?;
     Ok((name, body))
+}
+
+fn terms(cooling: &Cooling) -> cooling::Terms {
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    cooling::Terms {
+        failures: cooling.failures,
+        millis: millis(cooling.time),
+        longest_millis: millis(cooling.longest),
+    }
 }
 
 /// Whether these are what the filter takes for granted.

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     bootstrap,
     hub::{self, Address, DOMAIN_HEADER, GATEWAY_HEADER, KEY_HEADER, List, Servers},
-    model::{self, CredentialType, Gateway, McpPlan, Parts, PlannedUpstream, UpstreamAuth},
+    model::{self, CircuitBreakers, CredentialType, Gateway, McpPlan, Parts, PlannedUpstream, UpstreamAuth},
     snapshot::{Kind, Snapshot, Version},
 };
 
@@ -115,6 +115,8 @@ pub(super) fn upstreams(parts: &Parts, snapshot: &mut Snapshot) {
             metadata: json!({"provider": cluster}),
             upstream,
             connect_timeout: CONNECT,
+            outlier_detection: None,
+            circuit_breakers: CircuitBreakers::default(),
             http2: false,
             ca: None,
             filters: filters.collect(),

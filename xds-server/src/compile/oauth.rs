@@ -12,7 +12,7 @@ use super::{
     extension, seconds, typed,
 };
 use crate::{
-    model::{Jwks, McpOptions, OAuth, Parts, Route, Span},
+    model::{CircuitBreakers, Jwks, McpOptions, OAuth, Parts, Route, Span},
     snapshot::{Kind, Snapshot},
 };
 
@@ -61,6 +61,8 @@ pub(super) fn upstreams(parts: &Parts, snapshot: &mut Snapshot) {
             metadata: json!({"provider": cluster}),
             upstream: &upstream,
             connect_timeout: FETCH,
+            outlier_detection: None,
+            circuit_breakers: CircuitBreakers::default(),
             http2: false,
             ca: oauth.ca.as_deref(),
             filters: Vec::new(),

@@ -75,6 +75,16 @@ impl Upstream {
         }
     }
 
+    /// Whether there may be more than one node behind it: of a name over TLS, Envoy knows one host.
+    pub fn may_have_several(&self) -> bool {
+        match &self.at {
+            At::Host(Host::Ip(_), _) => false,
+            At::Host(Host::Dns(_), _) => !self.tls,
+            At::Nodes(nodes) => nodes.len() > 1,
+            At::Service(_) => true,
+        }
+    }
+
     /// The path below which its API lies, without a slash at its end: `/v1`, or nothing.
     pub fn base_path(&self) -> &str {
         &self.path

@@ -5,6 +5,7 @@ use core::num::NonZeroU32;
 use serde::{Deserialize, Serialize};
 
 use crate::compat::RuleText;
+use crate::cooling::Terms;
 use crate::mcp::{Mount, Place};
 use crate::{ModelName, ModelPattern, Name};
 
@@ -45,6 +46,9 @@ pub struct Config {
     /// `request_body_buffer_limit` of their routes. That a body is larger is published. Default 1 MiB.
     #[serde(default = "default_held_body_bytes")]
     pub replay_body_bytes: NonZeroU32,
+    /// When a cluster that fails is left alone, as `model-compat` has it. Default never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cooling: Option<Terms>,
 }
 
 /// A model that users may ask for.
