@@ -17,8 +17,8 @@ KIT     := -p weir-core -p weir-host -p weir-schema -p weir-template -p weir-too
 say      = @printf '\n\033[1m== %s\033[0m\n' '$(1)'
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check setup tools servers fmt lint deny test-unit test-wasm test-e2e wasm wasm-counted binaries \
-	bench fuzz doc descriptors golden clean
+.PHONY: help run test check setup tools servers fmt lint deny test-unit test-wasm test-e2e wasm wasm-exact \
+	wasm-counted binaries bench fuzz doc descriptors golden clean
 
 # What the programs that start gateways read. `weir` reads WEIR_MODULES too, so unit tests must not see it.
 run test-e2e bench: export WEIR_MODULES := $(WEIR_MODULES)
@@ -64,6 +64,7 @@ lint: setup ## Checks format, lints (native and wasm), licences and sources
 	$(call say,lints)
 	cargo clippy --quiet --workspace --all-targets -- -D warnings
 	cargo clippy --quiet $(CRATES) --target $(MODULE) -- -D warnings
+	cargo clippy --quiet -p weir-quota --features exact --all-targets -- -D warnings
 	$(call say,documentation)
 	RUSTDOCFLAGS='-D warnings' cargo doc --quiet --workspace --no-deps
 	@$(MAKE) --no-print-directory deny
@@ -75,12 +76,13 @@ deny: setup ## Checks licences, sources and duplicate versions of all dependenci
 test-unit: tools servers ## Runs unit, property and golden tests
 	$(call say,unit tests)
 	cargo test --quiet --workspace
+	cargo test --quiet -p weir-quota --features exact
 
 test-wasm: tools ## Runs the filters' and the kit's tests again, in wasm under node
 	$(call say,unit tests in wasm)
 	cargo test --quiet --lib $(KIT) $(CRATES) --target wasm32-wasip1
 
-test-e2e: setup servers wasm wasm-counted binaries ## Runs whole modules, `weir` and the examples in the real Envoy
+test-e2e: setup servers wasm wasm-exact wasm-counted binaries ## Runs whole modules, `weir` and the examples in the real Envoy
 	$(call say,end to end)
 	$(PYTHON) -m pytest tests/e2e -q
 
@@ -88,6 +90,14 @@ wasm: tools ## Builds the filters into $(WEIR_MODULES)
 	$(call say,building the filters)
 	cargo build --quiet --profile wasm --target $(MODULE) $(CRATES)
 	@filters/modules.py $(CARGO_TARGET_DIR)/$(MODULE)/wasm $(WEIR_MODULES) $(FILTERS)
+
+# The module `quota-exact`: the same filter with tables of megabytes, which is told apart by nothing but its folder.
+wasm-exact: wasm ## Builds the filter for quotas with `count: exact`, too
+	@CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/exact \
+		cargo build --quiet --profile wasm --target $(MODULE) -p weir-quota --features exact
+	@cp $(CARGO_TARGET_DIR)/exact/$(MODULE)/wasm/weir_quota.wasm \
+		$(CARGO_TARGET_DIR)/$(MODULE)/wasm/weir_quota_exact.wasm
+	@filters/modules.py $(CARGO_TARGET_DIR)/$(MODULE)/wasm $(WEIR_MODULES) $(FILTERS) quota-exact
 
 # Filters that publish how many host calls a request took, as filter state `weir.host_calls.<filter>`; and a quota that
 # traps when a request asks it to.

@@ -68,7 +68,12 @@ pub fn compile(model: &Model, modules: &Modules) -> Result<Snapshot, CompileErro
     let router = extension::router(model, &public, &pinned, &modules.router)?;
     snapshot.insert(Kind::Extensions, extension::ROUTER, router);
     snapshot.quotas = Arc::new(quota::config(parts, &routes));
-    let quota = extension::quota(&snapshot.quotas, &modules.quota)?;
+    let module = match &modules.quota_exact {
+        Some(exact) if quota::is_exact(&snapshot.quotas.rules) => exact,
+        None if quota::is_exact(&snapshot.quotas.rules) => return Err(CompileError::NoModule("quota-exact")),
+        Some(_) | None => &modules.quota,
+    };
+    let quota = extension::quota(&snapshot.quotas, module)?;
     snapshot.insert(Kind::Extensions, extension::QUOTA, quota);
     let mcp = extension::mcp(parts, modules.mcp.as_deref())?;
     snapshot.insert(Kind::Extensions, extension::MCP, mcp);

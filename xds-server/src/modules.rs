@@ -21,6 +21,8 @@ pub struct Modules {
     pub model_compat: PathBuf,
     /// The `quota` filter.
     pub quota: PathBuf,
+    /// The `quota` filter with the tables to count prompts token by token; not every build has it.
+    pub quota_exact: Option<PathBuf>,
     /// The `router` filter.
     pub router: PathBuf,
 }
@@ -42,6 +44,7 @@ impl Modules {
             mcp: names.mcp.as_deref().map(find).transpose()?,
             model_compat: find(&names.model_compat)?,
             quota: find(&names.quota)?,
+            quota_exact: names.quota_exact.as_deref().map(find).transpose()?,
             router: find(&names.router)?,
         })
     }
@@ -54,6 +57,7 @@ impl Modules {
             mcp: Some("/modules/mcp.wasm".into()),
             model_compat: "/modules/model-compat.wasm".into(),
             quota: "/modules/quota.wasm".into(),
+            quota_exact: Some("/modules/quota-exact.wasm".into()),
             router: "/modules/router.wasm".into(),
         }
     }
@@ -89,6 +93,7 @@ struct Names {
     mcp: Option<String>,
     model_compat: String,
     quota: String,
+    quota_exact: Option<String>,
     router: String,
 }
 

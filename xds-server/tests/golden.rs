@@ -290,3 +290,23 @@ fn the_command_line_prints_what_it_should() {
     );
     assert!(Secret::parse(created.lines().nth(1).unwrap()).is_ok());
 }
+
+#[test]
+fn a_quota_that_counts_exactly_has_the_module_with_the_tables() {
+    let text = |count: &str| {
+        format!(
+            "providers: [{{name: p, upstream: 'http://p.test'}}]\n\
+             models: [{{name: m, targets: [{{provider: p, model: gpt-4}}]}}]\n\
+             quotas: [{{name: q, limits: {{tpm: 1}}, count: {count}}}]\n"
+        )
+    };
+    let filter = |count: &str| {
+        let snapshot = snapshot(&text(count), "");
+        let quota = snapshot.to_json()["extensions"]["weir.quota"].to_string();
+        (quota.contains("quota-exact.wasm"), quota.contains(r#"\"encoding\":\"cl100k\""#))
+    };
+    assert_eq!((filter("exact"), filter("estimate")), ((true, true), (false, false)));
+    let older = Modules { quota_exact: None, ..Modules::placeholders() };
+    let refused = compile(&model(&text("exact"), ""), &older).unwrap_err();
+    assert_eq!(refused.to_string(), "quota-exact: the filter's module is missing");
+}

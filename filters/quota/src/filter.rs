@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use weir_core::{Answer, CallError, CallId, ConfigError, Cx, Filter, Metric, Reply, StreamId};
-use weir_schema::quota::Config;
+use weir_schema::quota::{Config, Count, Rule};
 use weir_wire::translate;
 
 use crate::ledger::Ledger;
@@ -44,6 +44,11 @@ impl Filter for Quota {
                 let field = format!("rules[{at}].warn_at_percent");
                 return Err(ConfigError { field, problem: "is not from 1 to 100" });
             }
+        }
+        let is_exact = |rule: &Rule| rule.count == Count::Exact;
+        if let Some(at) = config.rules.iter().position(is_exact).filter(|_| !cfg!(feature = "exact")) {
+            let field = format!("rules[{at}].count");
+            return Err(ConfigError { field, problem: "`exact` is what only the module quota-exact can" });
         }
         let ledger = config.ledger.clone().map(Ledger::of).transpose()?;
         Ok(Self { config, ledger })

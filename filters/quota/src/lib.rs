@@ -15,6 +15,7 @@ mod admission;
 mod book;
 mod counter;
 mod estimate;
+mod exact;
 mod filter;
 mod ledger;
 mod reply;

@@ -173,6 +173,15 @@ pub(crate) fn prices<'a>(config: &'a Config, caller: &Caller) -> Option<&'a Pric
     caller.route.as_deref().and_then(|route| find(config, route)).and_then(|route| route.prices.as_ref())
 }
 
+/// What the caller's model writes prompts as.
+#[cfg(feature = "exact")]
+pub(crate) fn encoding(config: &Config, caller: &Caller) -> weir_schema::quota::Encoding {
+    let known =
+        caller.route.as_deref().and_then(|route| find(config, route)).and_then(|route| route.encoding);
+    let model = caller.model.as_deref().unwrap_or_default();
+    known.unwrap_or_else(|| weir_schema::quota::Encoding::of(model))
+}
+
 fn find<'a>(config: &'a Config, route: &str) -> Option<&'a Route> {
     let name = weir_schema::Name::try_from(route.to_owned()).ok()?;
     config.routes.get(&name)

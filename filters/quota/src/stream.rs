@@ -9,7 +9,7 @@ use std::rc::Rc;
 use weir_core::{Cx, Flow, Head, Part, Reply, Stream, StreamId};
 use weir_schema::ROUTE_HEADER;
 use weir_schema::mcp::HUB_ROUTE;
-use weir_schema::quota::Rule;
+use weir_schema::quota::{Count, Rule};
 use weir_schema::state::{self, Usage, UsageSource};
 use weir_wire::openai::{Endpoint, RequestBody};
 use weir_wire::{Meter, RequestScan, Weight};
@@ -17,6 +17,7 @@ use weir_wire::{Meter, RequestScan, Weight};
 use crate::admission::{self, Held, Verdict};
 use crate::counter::Counter;
 use crate::estimate::{Estimate, Lore};
+use crate::exact::Exact;
 use crate::filter::{ADMITTED, INPUT_TOKENS, LEDGER_WAITS, OUTPUT_TOKENS, Quota, UNAVAILABLE, WARNED};
 use crate::reply;
 use crate::rule::{self, Caller, Unidentified};
@@ -59,6 +60,7 @@ enum Phase {
 struct Prompt {
     caller: Caller,
     weight: Weight,
+    exact: Option<Exact>,
     scan: RequestScan,
     length: Option<u64>,
     has_answer: bool,
@@ -110,6 +112,9 @@ impl QuotaStream {
     fn weigh(&mut self, cx: &mut Cx<'_>, chunk: &[u8], end: bool) -> Flow {
         let Phase::Weighing(prompt) = &mut self.phase else { return Flow::Continue };
         prompt.weight.add(chunk);
+        if let Some(exact) = &mut prompt.exact {
+            exact.add(chunk);
+        }
         // A body that is not JSON is its upstream's to refuse.
         let _readable = prompt.scan.feed(chunk);
         if !end && (prompt.length.is_none() || prompt.weight.bytes() < SAMPLE) {
@@ -118,10 +123,14 @@ impl QuotaStream {
         let Phase::Weighing(prompt) = mem::replace(&mut self.phase, Phase::Over) else {
             return Flow::Continue;
         };
-        let Prompt { caller, weight, scan, length, has_answer } = *prompt;
+        let Prompt { caller, weight, exact, scan, length, has_answer } = *prompt;
         let lore = Lore::read(cx.store(), caller.model.as_deref().unwrap_or_default());
         let most = if has_answer { scan.max_tokens() } else { Some(0) };
-        let estimate = lore.estimate(weight.tokens_of(length.unwrap_or(0)), most);
+        let mut estimate = lore.estimate(weight.tokens_of(length.unwrap_or(0)), most);
+        let length = length.unwrap_or(0).max(weight.bytes());
+        if let Some(tokens) = exact.and_then(|exact| exact.tokens(length)) {
+            estimate.input = tokens;
+        }
         cx.skip(Part::RequestBody);
         self.admit(cx, caller, estimate)
     }
@@ -198,11 +207,13 @@ impl Stream for QuotaStream {
         }
         let mut counts_tokens = false;
         let mut applies = false;
+        let mut is_exact = false;
         for rule in &self.filter.config.rules {
             match rule::applies_anywhere(rule, &caller) {
                 Ok(matches) => {
                     applies |= matches;
                     counts_tokens |= matches && rule.limits.count_tokens();
+                    is_exact |= matches && rule.count == Count::Exact;
                 }
                 Err(Unidentified) => return admission::unidentified(cx),
             }
@@ -223,6 +234,7 @@ impl Stream for QuotaStream {
         }
         cx.read(Part::RequestBody);
         let prompt = Prompt {
+            exact: is_exact.then(|| Exact::of(&self.filter.config, &caller)).flatten(),
             caller,
             weight: Weight::default(),
             scan: RequestScan::new(),

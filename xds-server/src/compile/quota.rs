@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 use weir_schema::{
     Name, Zone,
-    quota::{Config, Dimension, Ledger, Limits, OnLedgerLoss, Route, Rule, Selector},
+    quota::{Config, Count, Dimension, Encoding, Ledger, Limits, OnLedgerLoss, Route, Rule, Selector},
 };
 
 use super::Routes;
@@ -17,19 +17,27 @@ pub(super) fn config(parts: &Parts, routes: &Routes<'_>) -> Config {
     let quotas = parts.quotas.iter().map(|quota| rule(quota, &parts.consumers));
     let rules: Vec<_> = quotas.chain(of_objects(parts, routes)).collect();
     let mut config = Config::default();
+    let is_exact = is_exact(&rules);
     if !rules.is_empty() {
         config.routes = routes
             .iter()
             .map(|(name, model)| {
                 let first = model.targets.iter().min_by_key(|target| target.priority);
                 let provider = first.map(|target| target.provider.clone());
-                (name.clone(), Route { provider, prices: model.prices })
+                let upstream = first.and_then(|target| target.model.as_ref()).unwrap_or(&model.name);
+                let encoding = is_exact.then(|| Encoding::of(upstream.as_str()));
+                (name.clone(), Route { provider, prices: model.prices, encoding })
             })
             .collect();
     }
     config.rules = rules;
     config.ledger = parts.gateway.has_ledger.then(ledger);
     config
+}
+
+/// Whether a rule wants prompts counted token by token.
+pub(super) fn is_exact(rules: &[Rule]) -> bool {
+    rules.iter().any(|rule| rule.count == Count::Exact)
 }
 
 /// Where Envoys connect anyway.
@@ -68,6 +76,7 @@ fn rule(quota: &Quota, consumers: &[Consumer]) -> Rule {
         shadow: quota.shadow,
         warn_at_percent: quota.warn_at.map(crate::model::Share::percent),
         on_ledger_loss: quota.on_ledger_loss,
+        count: quota.count,
     }
 }
 
@@ -115,6 +124,7 @@ fn alike<'a>(
         shadow: false,
         warn_at_percent: None,
         on_ledger_loss: OnLedgerLoss::default(),
+        count: Count::default(),
     };
     groups.into_iter().map(rule).collect()
 }

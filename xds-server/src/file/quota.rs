@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weir_schema::mcp::ToolPattern;
-use weir_schema::quota::{Dimension, Limits, OnLedgerLoss};
+use weir_schema::quota::{Count, Dimension, Limits, OnLedgerLoss};
 use weir_schema::{ModelPattern, Name, Zone};
 
 use crate::model::{self, Label, Share};
@@ -35,6 +35,9 @@ pub struct Quota {
     /// What holds while an Envoy cannot reach the ledger. Default `share`.
     #[serde(default)]
     pub on_ledger_loss: OnLedgerLoss,
+    /// How long a prompt is taken to be before its upstream has said it. Default `estimate`.
+    #[serde(default)]
+    pub count: Count,
 }
 
 /// `quotas[].match`
@@ -61,9 +64,10 @@ pub struct Match {
 
 impl Quota {
     pub(super) fn into_model(self) -> model::Quota {
-        let Self { name, selector, per, limits, timezone, shadow, warn_at, on_ledger_loss } = self;
+        let Self { name, selector, per, limits, timezone, shadow, warn_at, on_ledger_loss, count } = self;
         let Match { domain, consumer, labels, key, model, provider, mcp_server, tool } = selector;
         let selector = model::Match { domain, consumer, labels, key, model, provider, mcp_server, tool };
-        model::Quota { name, selector, per, limits: *limits, timezone, shadow, warn_at, on_ledger_loss }
+        let limits = *limits;
+        model::Quota { name, selector, per, limits, timezone, shadow, warn_at, on_ledger_loss, count }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weir_schema::mcp::ToolPattern;
-use weir_schema::quota::{Dimension, Limits, OnLedgerLoss};
+use weir_schema::quota::{Count, Dimension, Limits, OnLedgerLoss};
 use weir_schema::{ModelPattern, Name, Zone};
 
 use super::{Label, ModelError, Parts, Problem, known, unique};
@@ -29,6 +29,8 @@ pub struct Quota {
     pub warn_at: Option<Share>,
     /// What holds while the ledger cannot be reached.
     pub on_ledger_loss: OnLedgerLoss,
+    /// How long a prompt is taken to be.
+    pub count: Count,
 }
 
 /// Which requests a quota is for: those that fit all that is present.

@@ -78,6 +78,32 @@ pub struct Rule {
     /// What holds while the ledger cannot be reached. Default `share`.
     #[serde(default, skip_serializing_if = "OnLedgerLoss::is_share")]
     pub on_ledger_loss: OnLedgerLoss,
+    /// How long a prompt is taken to be before its upstream has said it. Default `estimate`.
+    #[serde(default, skip_serializing_if = "Count::is_estimate")]
+    pub count: Count,
+}
+
+/// How long a prompt is taken to be before its upstream has said it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Count {
+    /// By its bytes, corrected by what the model's upstream says of its prompts.
+    #[default]
+    Estimate,
+    /// By the tables of OpenAI's models, token by token. Only the module `quota-exact` has them.
+    Exact,
+}
+
+/// A table that texts are written as tokens with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Encoding {
+    /// That of GPT-4o and of what has come after it.
+    O200k,
+    /// That of GPT-4, GPT-3.5 and the embeddings after ada-001.
+    Cl100k,
 }
 
 /// What a gateway that cannot reach the ledger admits.
@@ -201,6 +227,9 @@ pub struct Route {
     /// What its tokens cost. Absent: nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prices: Option<Prices>,
+    /// What its model writes prompts as. Absent: what one of the model's name would.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<Encoding>,
 }
 
 /// What tokens cost.
@@ -237,6 +266,26 @@ impl Default for Config {
 impl OnLedgerLoss {
     fn is_share(&self) -> bool {
         *self == Self::Share
+    }
+}
+
+impl Count {
+    fn is_estimate(&self) -> bool {
+        *self == Self::Estimate
+    }
+}
+
+impl Encoding {
+    /// What a model of this name writes prompts as, whoever serves it: `openai/gpt-4-turbo` as `gpt-4-turbo`. A model that
+    /// is none of OpenAI's is taken for one of its newest.
+    pub fn of(model: &str) -> Self {
+        let name = model.rsplit('/').next().unwrap_or(model);
+        let name = name.strip_prefix("ft:").unwrap_or(name);
+        let is = |family: &str| {
+            name.strip_prefix(family).is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', ':']))
+        };
+        let older = ["gpt-4", "gpt-3.5", "gpt-35", "text-embedding-3", "text-embedding-ada"];
+        if older.into_iter().any(is) { Self::Cl100k } else { Self::O200k }
     }
 }
 
@@ -363,4 +412,21 @@ fn default_ledger_path() -> String {
 
 fn default_ledger_timeout_ms() -> NonZeroU32 {
     NonZeroU32::MIN.saturating_add(999)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_has_the_encoding_of_its_family() {
+        for name in
+            ["gpt-4", "gpt-4-0613", "openai/gpt-4-turbo", "gpt-3.5-turbo-16k", "text-embedding-3-small"]
+        {
+            assert_eq!(Encoding::of(name), Encoding::Cl100k, "{name}");
+        }
+        for name in ["gpt-4o", "gpt-4.1-mini", "gpt-4o-mini", "o3", "gpt-5", "index", "", "meta/llama-3"] {
+            assert_eq!(Encoding::of(name), Encoding::O200k, "{name}");
+        }
+    }
 }

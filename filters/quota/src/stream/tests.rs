@@ -350,3 +350,28 @@ fn what_the_hub_is_sent_is_counted_when_it_comes_back() {
     );
     assert!(matches!(send("index"), Flow::Reply(_)));
 }
+
+#[cfg(not(feature = "exact"))]
+#[test]
+fn a_module_without_tables_refuses_to_count_exactly() {
+    let config = r#"{"rules": [{"name": "r", "limits": {"tpm": 1}, "count": "exact"}]}"#;
+    let refused = Quota::new(serde_json::from_str(config).unwrap()).unwrap_err();
+    assert_eq!(refused.field, "rules[0].count");
+}
+
+#[cfg(feature = "exact")]
+#[test]
+fn a_prompt_that_is_counted_exactly_is_refused_one_token_above_the_limit() {
+    let body = r#"{"model":"index","messages":[{"role":"user","content":"hello world"}]}"#;
+    let admits = |limit: u64, count: &str| {
+        let rule = format!(r#"{{"name":"r","limits":{{"tpm":{limit}}},"count":"{count}"}}"#);
+        let (bench, filter) = (bench(), quota(&rule));
+        let whole = Request::send(&bench, &filter, body).1 == Flow::Continue;
+        let mut parts = Request::new(&bench, &quota(&rule.replace(r#""r""#, r#""parts""#)));
+        assert_eq!((parts.head(None), parts.body(&body[..20], false)), (Flow::Wait, Flow::Wait));
+        assert_eq!(parts.body(&body[20..], true) == Flow::Continue, whole);
+        whole
+    };
+    assert_eq!([8, 9].map(|limit| admits(limit, "exact")), [false, true]);
+    assert!(!admits(9, "estimate"));
+}
