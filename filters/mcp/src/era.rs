@@ -90,7 +90,7 @@ impl Refused {
         let status = match error.code {
             RpcError::METHOD_NOT_FOUND if version.is_modern() => 404,
             RpcError::INVALID_PARAMS | RpcError::INVALID_REQUEST if version.is_modern() => 400,
-            RpcError::HEADER_MISMATCH => 400,
+            RpcError::HEADER_MISMATCH | RpcError::MISSING_CAPABILITY => 400,
             _ => 200,
         };
         Self { status, error }
@@ -176,9 +176,9 @@ pub(crate) const NAME_HEADER: &str = "mcp-name";
 
 /// Where results of 2026-07-28 say whose they are.
 pub(crate) const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
-
-const VERSION: &str = "io.modelcontextprotocol/protocolVersion";
-const CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
+/// What every request of 2026-07-28 says in its `_meta`.
+pub(crate) const VERSION: &str = "io.modelcontextprotocol/protocolVersion";
+pub(crate) const CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
 
 /// The parameters that matter to any method.
 const PARAMS: [&str; 9] =

@@ -3,8 +3,13 @@
 //! Messages pass as they are, and so do streams. What a caller may not use it neither calls nor sees: lists of tools are
 //! written anew on their way, also where a stream is resumed.
 
+mod begun;
+mod convert;
+mod converted;
+mod heard;
 mod list;
 mod mux;
+mod object;
 mod session;
 
 use std::rc::Rc;
@@ -21,7 +26,9 @@ use crate::mirror::Mirror;
 use crate::outcome::Kind;
 use crate::reply;
 use crate::stream::{ONE_CALL, is_costly};
+use crate::version::Version;
 
+pub(crate) use converted::{Asker, Converted, Reading};
 pub(crate) use list::Lists;
 pub(crate) use mux::{Arrived, Mux};
 use session::Sessions;
@@ -187,9 +194,11 @@ pub(crate) struct Kept {
     session: Option<Vec<u8>>,
     /// The fields that do not pass.
     private: Vec<String>,
-    /// What goes with calls that are made for the request, where there are several servers.
+    /// What goes with calls that are made for the request.
     fields: Vec<(String, String)>,
     has_length: bool,
+    /// What tells the request from all others.
+    request_id: Option<String>,
 }
 
 impl Kept {
@@ -210,8 +219,8 @@ impl Kept {
                 || proxy.forward_headers.iter().any(|more| more.eq_ignore_ascii_case(name) && may_pass(name))
         };
         let text = |(name, value)| Some((str::from_utf8(name).ok()?, str::from_utf8(value).ok()?));
-        let fields = match proxy.upstreams.len() {
-            0 | 1 => Vec::new(),
+        let fields = match (proxy.upstreams.len(), revision(proxy)) {
+            (0 | 1, None) => Vec::new(),
             _ => head
                 .fields()
                 .filter_map(text)
@@ -224,8 +233,14 @@ impl Kept {
             private,
             fields,
             has_length: head.get("content-length").is_some(),
+            request_id: head.text(REQUEST_ID).map(str::to_owned),
         }
     }
+}
+
+/// The revision of the server, where messages of the other era are converted for it.
+pub(crate) fn revision(proxy: &Proxy) -> Option<Version> {
+    proxy.upstreams.first()?.revision.map(Version::of)
 }
 
 /// Whether a field may pass where the configuration says so: credentials never do.
@@ -290,8 +305,9 @@ const PASSING: [&str; 12] = [
     "transfer-encoding",
     "user-agent",
     "x-forwarded-proto",
-    "x-request-id",
+    REQUEST_ID,
 ];
 
 /// What follows a request through systems.
-const TRACE: [&str; 4] = ["baggage", "traceparent", "tracestate", "x-request-id"];
+const TRACE: [&str; 4] = ["baggage", "traceparent", "tracestate", REQUEST_ID];
+const REQUEST_ID: &str = "x-request-id";

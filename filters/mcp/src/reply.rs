@@ -11,6 +11,13 @@ pub(crate) fn messages(status: u16, details: &'static str, body: String) -> Repl
     Reply::json(status, details, body.into_bytes())
 }
 
+/// Answers as a stream of events.
+pub(crate) fn events(details: &'static str, events: &str) -> Reply {
+    let mut reply = Reply::json(200, details, events.as_bytes().to_vec());
+    reply.headers = vec![("content-type", "text/event-stream".into()), ("x-accel-buffering", "no".into())];
+    reply.with_header("cache-control", "no-cache")
+}
+
 /// Nothing in the body wanted an answer.
 pub(crate) fn accepted() -> Reply {
     Reply { status: 202, details: "weir_mcp_accepted".into(), headers: Vec::new(), body: Cow::Borrowed(b"") }

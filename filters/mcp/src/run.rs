@@ -87,6 +87,11 @@ impl Numbers {
         self.0 = self.0.saturating_add(1);
         CallId(self.0)
     }
+
+    /// How many have been given.
+    pub(crate) fn count(&self) -> u32 {
+        self.0
+    }
 }
 
 impl Run {

@@ -19,8 +19,9 @@ use crate::catalog::Served;
 use crate::filter::{CALLS_REFUSED, MESSAGES, Mcp, REFUSED, RELAYED, UNIDENTIFIED};
 use crate::mirror::Mirror;
 use crate::outcome::Kind;
-use crate::proxy::{Arrived, Kept, Mux, Passing};
+use crate::proxy::{self, Arrived, Asker, Converted, Kept, Mux, Passing, Reading};
 use crate::reply;
+use crate::version::Version;
 
 use batch::Batch;
 pub(crate) use batch::{ONE_CALL, is_costly};
@@ -33,8 +34,8 @@ pub struct McpStream {
 }
 
 /// ```text
-/// Head ──► Reading ──► Calling ──► Over
-///   │         ├───────────────────►
+/// Head ──► Reading ──► Calling, Converting ──► Over
+///   │         ├───────────────────────────────►
 ///   │         ├──────► Muxing
 ///   └─────────┴──────► Passing
 /// ```
@@ -46,6 +47,8 @@ enum Phase {
     Reading(Box<Arrival>),
     /// The messages are read; calls of APIs are under way.
     Calling(Box<Batch>),
+    /// The server behind this one is asked in other words.
+    Converting(Box<Converted>),
     /// The request flows on to its server, or its answer back.
     Passing(Box<Passing>),
     /// It is for several servers, or one of them.
@@ -114,6 +117,18 @@ impl McpStream {
             return self.share(cx, mux);
         }
         if let (Some(proxy), Some(kept)) = (Rc::clone(&served).proxy(), kept) {
+            if let Some(revision) = proxy::revision(proxy) {
+                let asker =
+                    Asker { served: &served, consumer: consumer.as_deref(), mirror: &mirror, head: &kept };
+                match Converted::read(cx, &asker, revision, &body) {
+                    Reading::Same => {}
+                    Reading::Answered(reply) => return answered(cx, reply),
+                    Reading::Asking(converted) => {
+                        self.phase = Phase::Converting(converted);
+                        return Flow::Wait;
+                    }
+                }
+            }
             let passing = Passing::messages(cx, served, proxy, consumer, &mirror, &kept, &body);
             return self.pass(cx, passing);
         }
@@ -210,7 +225,7 @@ impl Stream for McpStream {
         let kept = served.proxy().map(|proxy| Kept::of(head, proxy));
         match (head.text(":method"), Rc::clone(&served).proxy(), &kept) {
             (Some("POST"), ..) => {}
-            (Some("GET" | "DELETE"), Some(proxy), Some(kept)) if head.is_end() && !served.is_several() => {
+            (Some("GET" | "DELETE"), Some(proxy), Some(kept)) if head.is_end() && serves_streams(&served) => {
                 let passing = Passing::bare(cx, served, proxy, consumer, kept);
                 return self.pass(cx, passing);
             }
@@ -245,7 +260,7 @@ impl Stream for McpStream {
         match &mut self.phase {
             Phase::Passing(passing) => passing.on_response_head(cx, head),
             Phase::Muxing(mux) => return mux.on_response_head(cx, head),
-            Phase::Head | Phase::Reading(_) | Phase::Calling(_) | Phase::Over => {}
+            Phase::Head | Phase::Reading(_) | Phase::Calling(_) | Phase::Converting(_) | Phase::Over => {}
         }
         Flow::Continue
     }
@@ -276,6 +291,13 @@ impl Stream for McpStream {
                 self.phase = Phase::Muxing(mux);
                 flow
             }
+            Phase::Converting(mut converted) => match converted.take(cx, call, outcome) {
+                Some(reply) => answered(cx, reply),
+                None => {
+                    self.phase = Phase::Converting(converted);
+                    Flow::Wait
+                }
+            },
             phase @ (Phase::Head | Phase::Reading(_) | Phase::Passing(_) | Phase::Over) => {
                 self.phase = phase;
                 Flow::Wait
@@ -290,6 +312,18 @@ fn is_json(head: &Head<'_>) -> bool {
     let media = head.text("content-type").unwrap_or_default();
     let is_json = media.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json");
     is_json && ApiError::unless_json(head.get("content-type"), head.get("content-encoding")).is_ok()
+}
+
+/// Whether a server behind this one has streams of its own and ends sessions.
+fn serves_streams(served: &Served) -> bool {
+    let is_modern = |proxy| proxy::revision(proxy).is_some_and(Version::is_modern);
+    !served.is_several() && !served.proxy().is_some_and(is_modern)
+}
+
+/// Answers a message in the place of the server behind this one.
+fn answered(cx: &mut Cx<'_>, reply: Reply) -> Flow {
+    cx.count(if reply.status < 400 { MESSAGES } else { REFUSED });
+    Flow::Reply(reply)
 }
 
 fn refuse(cx: &mut Cx<'_>, reply: Reply) -> Flow {

@@ -1,5 +1,7 @@
 //! The revisions of the protocol.
 
+use weir_schema::mcp::Revision;
+
 /// A revision of the protocol, by its date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Version {
@@ -20,6 +22,16 @@ impl Version {
 
     pub(crate) fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|version| version.as_str() == text)
+    }
+
+    /// What the configuration says.
+    pub(crate) fn of(revision: Revision) -> Self {
+        match revision {
+            Revision::V2025_03_26 => Self::V2025_03_26,
+            Revision::V2025_06_18 => Self::V2025_06_18,
+            Revision::V2025_11_25 => Self::V2025_11_25,
+            Revision::V2026_07_28 => Self::V2026_07_28,
+        }
     }
 
     pub(crate) const fn as_str(self) -> &'static str {

@@ -1,6 +1,7 @@
-"""An MCP server with all that the official conformance suite asks of one: `python everything.py <port>`.
+"""An MCP server with all that the official conformance suite asks of one: `python everything.py <port> [legacy|modern]`.
 
-Names and shapes are the suite's; the SDK is the official one of Python, which speaks every revision.
+Names and shapes are the suite's; the SDK is the official one of Python, which speaks every revision. With `legacy` it
+speaks those before 2026-07-28 only, with `modern` that one only.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ import json
 import sys
 from typing import Annotated
 
+import uvicorn
 from mcp import types
 from mcp.server.mcpserver import Context, MCPServer, RequestStateSecurity
 from mcp.server.mcpserver.prompts.base import Prompt, UserMessage
@@ -19,7 +21,7 @@ from pydantic import BaseModel, Field
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg=="
 WAV = "UklGRiYAAABXQVZFZm10IBAAAAABAAEAQB8AAAB9AAACABAAZGF0YQIAAAA="
 
-server = MCPServer("everything", request_state_security=RequestStateSecurity(keys=[b"k" * 32]))
+server = MCPServer("everything", version="1.0.0", request_state_security=RequestStateSecurity(keys=[b"k" * 32]))
 
 
 def text(of):
@@ -389,11 +391,26 @@ class Events(EventStore):
         return wanted
 
 
+def only(app, era):
+    """The same server with one era of the protocol."""
+
+    async def serve(scope, receive, send):
+        headers = dict(scope.get("headers", []))
+        is_modern = headers.get(b"mcp-protocol-version") == b"2026-07-28"
+        if scope["type"] != "http" or is_modern == (era == "modern"):
+            return await app(scope, receive, send)
+        supported = ["2026-07-28"] if era == "modern" else ["2025-11-25"]
+        error = {"code": -32022, "message": "Unsupported protocol version", "data": {"supported": supported}}
+        body = json.dumps({"jsonrpc": "2.0", "id": None, "error": error}).encode()
+        await send({"type": "http.response.start", "status": 400, "headers": [(b"content-type", b"application/json")]})
+        await send({"type": "http.response.body", "body": body})
+
+    return serve
+
+
 if __name__ == "__main__":
-    server.run(
-        transport="streamable-http",
-        host="127.0.0.1",
-        port=int(sys.argv[1]),
-        event_store=Events(),
-        retry_interval=100,
-    )
+    port, *eras = sys.argv[1:]
+    app = server.streamable_http_app(host="127.0.0.1", event_store=Events(), retry_interval=100)
+    for era in eras:
+        app = only(app, era)
+    uvicorn.run(app, host="127.0.0.1", port=int(port), log_level="warning")

@@ -276,6 +276,28 @@ pub struct McpUpstream {
     /// What it speaks.
     #[serde(default)]
     pub protocol: Transport,
+    /// The revision of the protocol that it speaks, where requests of the other era are to be converted. Absent: they
+    /// pass as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<Revision>,
+}
+
+/// A revision of the protocol that an MCP server may speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+pub enum Revision {
+    /// With sessions.
+    #[serde(rename = "2025-03-26")]
+    V2025_03_26,
+    /// With sessions.
+    #[serde(rename = "2025-06-18")]
+    V2025_06_18,
+    /// With sessions.
+    #[serde(rename = "2025-11-25")]
+    V2025_11_25,
+    /// Each request stands for itself.
+    #[serde(rename = "2026-07-28")]
+    V2026_07_28,
 }
 
 impl McpUpstream {

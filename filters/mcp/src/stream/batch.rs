@@ -147,7 +147,7 @@ impl Batch {
         for slot in &self.slots {
             match slot {
                 Slot::Answered { status, json } => answers.push((*status, json.as_str())),
-                Slot::Events(events) => return Some(event_stream(events)),
+                Slot::Events(events) => return Some(reply::events("weir_mcp_listen", events)),
                 Slot::Running { .. } | Slot::Relayed => return None,
             }
         }
@@ -237,12 +237,6 @@ fn listened(id: Id<'_>, orchestrator: &Orchestrator, version: Version) -> String
     result.insert("_meta".into(), meta);
     let answer = id.answer(&Value::Object(result).to_string());
     format!("event: message\ndata: {acknowledged}\n\nevent: message\ndata: {answer}\n\n")
-}
-
-fn event_stream(events: &str) -> Reply {
-    let mut reply = Reply::json(200, "weir_mcp_listen", events.as_bytes().to_vec());
-    reply.headers = vec![("content-type", "text/event-stream".into()), ("x-accel-buffering", "no".into())];
-    reply.with_header("cache-control", "no-cache")
 }
 
 /// Whether a batch makes several calls that quotas count: each of them has a request of its own.

@@ -1,4 +1,5 @@
 mod calls;
+mod converted;
 mod eras;
 mod methods;
 mod scopes;

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use weir_schema::Name;
 use weir_schema::mcp::{
-    Annotations, Arg, ArgName, Header, Info, Prompt, Template, ToolName, ToolPattern, Transport, Variable,
+    Annotations, Arg, ArgName, Header, Info, Prompt, Revision, Template, ToolName, ToolPattern, Transport,
+    Variable,
 };
 use weir_schema::oauth::Scope;
 
@@ -329,4 +330,7 @@ pub struct ProxyUpstream {
     /// What it speaks.
     #[serde(default)]
     pub protocol: Transport,
+    /// The revision it speaks, where requests of the other era are to be converted for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<Revision>,
 }

@@ -316,7 +316,11 @@ impl ProxyUpstream {
             authority: url.upstream.authority(),
             path,
             protocol: self.protocol,
+            revision: self.revision,
         };
+        if is_several && one.revision.is_some() {
+            return Err(LoadError::new("revision", "is for a server that is alone behind its endpoint"));
+        }
         if is_several && !one.can_be_prefix() {
             let problem = "must be at most 32 lower-case letters, digits and '-' that begin with a letter";
             return Err(LoadError::new("name", problem));

@@ -40,6 +40,8 @@ impl RpcError {
     pub const RESOURCE_NOT_FOUND: i32 = -32002;
     /// A header says something else than the body: since the revision 2026-07-28.
     pub const HEADER_MISMATCH: i32 = -32020;
+    /// The client has not said that it can do what is needed: since the revision 2026-07-28.
+    pub const MISSING_CAPABILITY: i32 = -32021;
     /// The revision is unknown here: since the revision 2026-07-28.
     pub const UNSUPPORTED_VERSION: i32 = -32022;
 
