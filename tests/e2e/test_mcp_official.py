@@ -76,22 +76,20 @@ SCHEMA = {
 
 @pytest.fixture(scope="module")
 def servers(logs):
-    """Two MCP servers: one with all that the suite asks, in Python, and the reference server of TypeScript."""
-    ours, reference = free_port(), free_port()
-    started = [
-        Process("everything", [sys.executable, HARNESS / "everything.py", str(ours)], logs),
-        node.start(
-            "reference",
-            "node_modules/@modelcontextprotocol/server-everything/dist/index.js",
-            "streamableHttp",
-            logs=logs,
-            env={"PORT": str(reference)},
-        ),
-    ]
-    for process, port in zip(started, (ours, reference)):
-        process.wait_until(lambda: httpx.get(f"http://127.0.0.1:{port}/mcp", timeout=1).status_code > 0, "listens", 60)
-    yield {"everything": f"http://127.0.0.1:{ours}", "reference": f"http://127.0.0.1:{reference}"}
-    for process in started:
+    """MCP servers: one with all that the suite asks, in Python, also with one era only, and the reference server of
+    TypeScript."""
+    ports = {name: free_port() for name in ["everything", "legacy", "modern", "reference"]}
+    started = {
+        name: Process(name, [sys.executable, HARNESS / "everything.py", str(ports[name]), *eras], logs)
+        for name, eras in {"everything": [], "legacy": ["legacy"], "modern": ["modern"]}.items()
+    }
+    script = "node_modules/@modelcontextprotocol/server-everything/dist/index.js"
+    environment = {"PORT": str(ports["reference"])}
+    started["reference"] = node.start("reference", script, "streamableHttp", logs=logs, env=environment)
+    for name, process in started.items():
+        process.wait_until(lambda: httpx.get(f"http://127.0.0.1:{ports[name]}/mcp", timeout=1).status_code > 0, "listens", 60)
+    yield {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
+    for process in started.values():
         process.stop()
 
 
@@ -109,12 +107,16 @@ def gateway(servers, api, logs, gateways):
         options["origins"] = ["http://127.0.0.1:" + str(port)]
         return {"path": f"/{name}/*", "middlewares": [{"name": "v1_mcp_server", "options": options}]}
 
+    def proxied(name):
+        revision = {"legacy": {"revision": "2025-11-25"}, "modern": {"revision": "2026-07-28"}}.get(name, {})
+        return route(name, proxy={"name": name, "upstreams": [{"url": servers[name], **revision}]})
+
     port = free_port()
     config = {
         "keys": [key(KEY, "suite")],
         "routes": [
             route("rest", apiOrchestrator=made_of_rest(api)),
-            *(route(name, proxy={"name": name, "upstreams": [{"url": url}]}) for name, url in servers.items()),
+            *(proxied(name) for name in servers),
         ],
     }
     gateways.append(Gateway(logs / "conformance", config, port=port))
@@ -150,6 +152,13 @@ def test_a_server_behind_the_gateway_passes_what_it_passes_without(gateway, serv
         required = {status for scenario, checks in found["through"].items() for _, status in checks if not scenario.startswith("tasks-")}
         assert required <= {"SUCCESS", "WARNING"}
     assert found["through"] == found["direct"]
+    assert gateway.filter_failures() == {}
+
+
+@pytest.mark.parametrize("name, revision, entries", [("legacy", MODERN, "to-sessions"), ("modern", LEGACY, "from-sessions")])
+def test_a_server_of_the_other_era_fails_nothing_but_what_is_said(gateway, logs, name, revision, entries):
+    found = conformance.results(f"http://127.0.0.1:{gateway.port}/{name}", logs / f"suite-{entries}", revision, KEY)
+    assert conformance.surprises(found, NOT_SERVED[entries]) == {"does not pass": set(), "passes now": set()}
     assert gateway.filter_failures() == {}
 
 
