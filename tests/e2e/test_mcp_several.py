@@ -3,6 +3,7 @@
 import time
 
 import anyio
+import httpx
 import httpx2
 import pytest
 from mcp import Client
@@ -13,6 +14,7 @@ from harness.mcp_server import McpServer
 from harness.process import free_port
 
 KEY, POOR_KEY = "wk-several-team-7c", "wk-several-poor-1d"
+SECRET = "several-sessions-0123456789abcdef"
 TOOLS = ["add", "who", "count", "sleep"]
 
 
@@ -34,15 +36,18 @@ def several(servers, logs, gateways):
     grants = [{"tools": ["*"], "consumers": ["team"]}, {"tools": ["*__who"], "consumers": ["poor"]}]
     server = lambda options: [{"name": "v1_mcp_server", "options": options}]  # noqa: E731
     config = {
+        "gateway": {"mcp_sessions": {"secret": "sessions"}},
+        "secrets": {"sessions": {"env": "SESSIONS"}},
         "consumers": [{"name": "team"}, {"name": "poor"}],
         "keys": [key(KEY, "team-1", consumer="team"), key(POOR_KEY, "poor-1", consumer="poor")],
         "quotas": [{"name": "adds", "match": {"mcp_server": "all", "tool": "wiki__add"}, "per": ["consumer"], "limits": {"rpm": 3}}],
         "routes": [
             {"path": "/all/*", "middlewares": server({"proxy": proxy, "grants": grants})},
             {"path": "/some", "middlewares": server({"proxy": down})},
+            {"path": "/one", "middlewares": server({"proxy": {"name": "one", "upstreams": [{"url": servers[0].url}]}})},
         ],
     }
-    gateways.append(Gateway(logs / "several-gateway", config))
+    gateways.append(Gateway(logs / "several-gateway", config, {"SESSIONS": SECRET}))
     return gateways[-1]
 
 
@@ -68,7 +73,7 @@ def text(result):
     return result.content[0].text
 
 
-MODES = ["auto", "2026-07-28"]
+MODES = ["legacy", "auto", "2026-07-28"]
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -135,3 +140,68 @@ def test_a_quota_counts_each_call_once_and_no_list(several):
         return sums
 
     assert as_client(several, work, "2026-07-28") == ["1", "2", "3"]
+
+
+# Sessions of clients that begin with `initialize`.
+
+
+class Raw:
+    """A client that begins a session by hand."""
+
+    def __init__(self, gateway, path, secret=KEY):
+        headers = {"authorization": f"Bearer {secret}", "accept": "application/json, text/event-stream"}
+        self._http = httpx.Client(base_url=f"http://127.0.0.1:{gateway.port}", headers=headers, timeout=15)
+        self._path, self.session = path, None
+
+    def begin(self):
+        params = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+        begun = self.ask("initialize", params)
+        assert begun.status_code == 200, begun.text
+        self.session = begun.headers["mcp-session-id"]
+        return self
+
+    def ask(self, method, params=None, session=None):
+        session = session or self.session
+        headers = {"mcp-session-id": session, "mcp-protocol-version": "2025-06-18"} if session else {}
+        message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params or {}}
+        return self._http.post(self._path, json=message, headers=headers)
+
+    def call(self, tool, session=None, **arguments):
+        return self.ask("tools/call", {"name": tool, "arguments": arguments}, session)
+
+    def end(self):
+        return self._http.delete(self._path, headers={"mcp-session-id": self.session})
+
+
+@pytest.mark.parametrize("path, tool", [("/all", "wiki__who"), ("/one", "who")])
+def test_a_session_is_its_callers_alone_and_survives_envoy(several, path, tool):
+    mine, other = Raw(several, path).begin(), Raw(several, path, POOR_KEY).begin()
+    assert mine.session.startswith("k1.")
+    assert mine.call(tool).status_code == 200
+    assert "mcp-session-id" not in mine.call(tool).headers
+    assert other.call(tool, session=mine.session).status_code == 404
+    forged = mine.session[:-4] + ("AAAA" if mine.session[-4:] != "AAAA" else "BBBB")
+    assert mine.call(tool, session=forged).status_code == 404
+    assert Raw(several, "/some").call(tool, session=mine.session).status_code == 404
+    assert SECRET not in several.config_dump()
+    # Nothing of it is remembered anywhere.
+    several.start_envoy()
+    several.wait_until_ready()
+    assert mine.call(tool).status_code == 200
+    assert mine.end().status_code == 200
+
+
+def test_a_server_that_has_lost_its_session_gets_another(several, servers):
+    client = Raw(several, "/all").begin()
+    servers[1].stop()
+    listed = client.ask("tools/list").json()["result"]
+    assert listed["_meta"]["weir/unavailable"] == ["wiki"]
+    assert "wiki__who" not in client.call("logs__who").text
+    servers[1].start()
+    called = client.call("wiki__who")
+    assert (called.status_code, '"text":"wiki"' in called.text) == (200, True), called.text
+    listed = client.ask("tools/list").json()["result"]
+    assert [tool["name"] for tool in listed["tools"]][-1] == "wiki__sleep" and "_meta" not in listed
+    # The next one finds the session that has begun since, and flows.
+    assert '"text":"wiki"' in client.call("wiki__who").text
+    assert several.filter_failures() == {}

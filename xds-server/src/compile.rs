@@ -79,6 +79,7 @@ pub fn compile(model: &Model, modules: &Modules) -> Result<Snapshot, CompileErro
     snapshot.insert(Kind::Extensions, extension::MCP, mcp);
     snapshot.mcp = Arc::new(mcp::servers(parts));
     mcp::upstreams(parts, &mut snapshot);
+    snapshot.sessions = Arc::new(mcp::session_keys(parts));
     snapshot.insert(Kind::Listeners, GATEWAY, listener::listener(parts));
     snapshot.insert(Kind::Routes, GATEWAY, route::table(model, &routes));
     Ok(snapshot)

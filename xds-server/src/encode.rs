@@ -10,7 +10,7 @@ use prost::{Message, bytes::Bytes};
 use prost_reflect::{DescriptorPool, DynamicMessage};
 use serde::de::{DeserializeSeed, IntoDeserializer};
 use serde_json::Value;
-use weir_schema::quota;
+use weir_schema::{mcp::SessionKeys, quota};
 
 use crate::hub::Servers;
 use crate::{
@@ -30,6 +30,7 @@ pub struct Encoded {
     keys: Arc<KeyTable>,
     quotas: Arc<quota::Config>,
     mcp: Arc<Servers>,
+    sessions: Arc<SessionKeys>,
 }
 
 /// A resource as it is sent.
@@ -72,7 +73,8 @@ impl Encoded {
         }
         let (version, keys) = (Some(version(&resources)), Arc::clone(&snapshot.keys));
         let (quotas, mcp) = (Arc::clone(&snapshot.quotas), Arc::clone(&snapshot.mcp));
-        Ok(Self { version, resources, warmed_by, secrets, keys, quotas, mcp })
+        let sessions = Arc::clone(&snapshot.sessions);
+        Ok(Self { version, resources, warmed_by, secrets, keys, quotas, mcp, sessions })
     }
 
     /// The same with those of these endpoint resources, by name, that its clusters use, added or in the place of others.
@@ -102,6 +104,11 @@ impl Encoded {
     /// The keys that Envoys look up.
     pub fn keys(&self) -> &KeyTable {
         &self.keys
+    }
+
+    /// What sessions at MCP servers are sealed with, if the configuration says it.
+    pub fn sessions(&self) -> &SessionKeys {
+        &self.sessions
     }
 
     /// The MCP servers.

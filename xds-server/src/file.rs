@@ -93,6 +93,8 @@ pub struct Gateway {
     pub models: Vec<ModelPattern>,
     /// When a target that fails is left alone.
     pub cooling: Cooling,
+    /// What sessions at MCP servers are sealed with. Default a secret of this process.
+    pub mcp_sessions: Option<SessionSecrets>,
 }
 
 /// `gateway.listen`
@@ -128,6 +130,16 @@ pub struct Cooling {
     pub time: Span,
     /// For how long at most if it says itself when to come back.
     pub longest: Span,
+}
+
+/// `gateway.mcp_sessions`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SessionSecrets {
+    /// The name of the secret that seals.
+    pub secret: Name,
+    /// The one before it, which still opens.
+    pub previous: Option<Name>,
 }
 
 /// `gateway.access_log`
@@ -368,6 +380,12 @@ impl Gateway {
             domains: self.domains,
             models: self.models,
             cooling: self.cooling.into_model(),
+            mcp_sessions: self
+                .mcp_sessions
+                .map(|SessionSecrets { secret, previous }| {
+                    [Some(secret), previous].into_iter().flatten().collect()
+                })
+                .unwrap_or_default(),
         }
     }
 }
@@ -477,6 +495,7 @@ impl Default for Gateway {
             domains: Vec::new(),
             models: Vec::new(),
             cooling: Cooling::default(),
+            mcp_sessions: None,
         }
     }
 }

@@ -44,6 +44,7 @@ pub mod registry;
 pub mod schema;
 pub mod secret;
 pub mod serve;
+pub mod session_keys;
 pub mod snapshot;
 pub mod status;
 pub mod store;

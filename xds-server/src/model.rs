@@ -119,6 +119,8 @@ pub struct Gateway {
     pub domains: Vec<Name>,
     /// The models that it serves. Empty: all of its tenants'.
     pub models: Vec<ModelPattern>,
+    /// The secrets that sessions at MCP servers are sealed with, the one that seals first. Empty: one of the process.
+    pub mcp_sessions: Vec<Name>,
 }
 
 /// When a target that fails is left alone.
@@ -492,6 +494,9 @@ pub enum Problem {
     /// A private key that is none, or that has a pass phrase.
     #[error("the secret is no private key in PEM without a pass phrase")]
     NotPrivateKey,
+    /// A secret that could be guessed.
+    #[error("the secret has fewer than 32 characters")]
+    ShortSecret,
     /// A certificate where a header's value is needed.
     #[error("the secret is a certificate or its key, and cannot be a credential")]
     PemCredential,

@@ -41,6 +41,11 @@ impl Secret {
         !self.0.contains(PEM)
     }
 
+    /// Whether nobody could guess it. A placeholder can be anything.
+    pub fn is_long(&self) -> bool {
+        self.is_placeholder() || self.0.len() >= LONG
+    }
+
     fn is_placeholder(&self) -> bool {
         self.0 == REDACTED
     }
@@ -167,6 +172,9 @@ pub enum InvalidSecret {
     Character,
 }
 
+/// How long a secret is that keys are derived from.
+const LONG: usize = 32;
+
 /// What begins every PEM block (RFC 7468).
 const PEM: &str = "-----BEGIN ";
 
@@ -208,6 +216,8 @@ mod tests {
         assert_eq!(fits("-----BEGIN EC PRIVATE KEY-----\r\nM"), [false, false, true]);
         assert_eq!(fits("-----BEGIN ENCRYPTED PRIVATE KEY-----\nM"), [false, false, false]);
         assert_eq!(fits(REDACTED), [true, true, true]);
+        let is_long = |text: &str| Secret::parse(text).unwrap().is_long();
+        assert!(is_long(&"x".repeat(32)) && is_long(REDACTED) && !is_long(&"x".repeat(31)));
     }
 
     #[test]

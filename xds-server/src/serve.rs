@@ -38,6 +38,7 @@ use crate::{
         service::AccessLogs,
     },
     registry::Registry,
+    session_keys,
     status::Status,
     store::{Store, StoreError, location::Location},
     tls::{self, Tls, TlsError},
@@ -121,6 +122,9 @@ pub async fn serve(options: Options) -> Result<(), ServeError> {
         None => discovery,
     };
     let for_envoys = discovery.into_axum_router().merge(lookup::router(status.subscribe()));
+    let sessions = options.store.as_ref().and_then(|store| beside(store, "-sessions"));
+    let sessions = session_keys::own_secret(sessions.as_deref())?;
+    let for_envoys = for_envoys.merge(session_keys::router(status.subscribe(), sessions));
     let hub = Hub::new(mcp_servers(status.subscribe()), options.hub_ca, hub::Limits::default());
     let for_envoys = for_envoys.merge(hub::router(Arc::new(hub)));
     let for_envoys = match &book {

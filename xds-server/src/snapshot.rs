@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
-use weir_schema::quota;
+use weir_schema::{mcp::SessionKeys, quota};
 
 use crate::hub::Servers;
 use crate::key_table::KeyTable;
@@ -21,6 +21,8 @@ pub struct Snapshot {
     pub keys: Arc<KeyTable>,
     /// What the ledger grants by, and what tokens cost.
     pub quotas: Arc<quota::Config>,
+    /// What sessions at MCP servers are sealed with, if the configuration says it.
+    pub sessions: Arc<SessionKeys>,
 }
 
 /// One of Envoy's resources, in protobuf's JSON form.

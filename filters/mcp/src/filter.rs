@@ -2,11 +2,12 @@
 
 use std::rc::Rc;
 
-use weir_core::{ConfigError, Filter, Metric, StreamId};
+use weir_core::{Answer, CallError, CallId, ConfigError, Cx, Filter, Metric, StreamId};
 use weir_schema::mcp::Config;
 use weir_schema::router::Identity;
 
 use crate::catalog::Catalog;
+use crate::proxy::{KEYS_CALL, Keys};
 use crate::stream::McpStream;
 
 /// Serves MCP.
@@ -15,6 +16,7 @@ pub struct Mcp {
     pub(crate) catalog: Catalog,
     pub(crate) identity: Identity,
     pub(crate) hub: bool,
+    pub(crate) keys: Option<Keys>,
 }
 
 impl Filter for Mcp {
@@ -37,8 +39,14 @@ impl Filter for Mcp {
     type Stream = McpStream;
 
     fn new(config: Config) -> Result<Self, ConfigError> {
-        let (identity, hub) = (config.identity, config.hub);
-        Ok(Self { catalog: Catalog::of(config)?, identity, hub })
+        let (identity, hub, keys) = (config.identity, config.hub, config.sessions.clone().map(Keys::at));
+        Ok(Self { catalog: Catalog::of(config)?, identity, hub, keys })
+    }
+
+    fn on_call_done(&self, cx: &mut Cx<'_>, call: CallId, outcome: Result<Answer<'_>, CallError>) {
+        if let Some(keys) = self.keys.as_ref().filter(|_| call == KEYS_CALL) {
+            keys.learn(cx, outcome);
+        }
     }
 
     fn stream(self: &Rc<Self>, _: StreamId) -> McpStream {

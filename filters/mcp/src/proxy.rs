@@ -7,9 +7,11 @@ mod begun;
 mod convert;
 mod converted;
 mod heard;
+mod keys;
 mod list;
 mod mux;
 mod object;
+mod seal;
 mod session;
 
 use std::rc::Rc;
@@ -20,7 +22,7 @@ use weir_schema::{ROUTE_HEADER, state};
 use weir_wire::jsonrpc::{Body, Message, RpcError};
 
 use crate::catalog::Served;
-use crate::era::{Asked, Refused};
+use crate::era::{Asked, Refused, VERSION_HEADER};
 use crate::filter::PASSED;
 use crate::mirror::Mirror;
 use crate::outcome::Kind;
@@ -29,9 +31,12 @@ use crate::stream::{ONE_CALL, is_costly};
 use crate::version::Version;
 
 pub(crate) use converted::{Asker, Converted, Reading};
+pub(crate) use keys::{KEYS_CALL, Keys};
 pub(crate) use list::Lists;
 pub(crate) use mux::{Arrived, Mux};
-use session::Sessions;
+use seal::Holder;
+pub(crate) use seal::Sealer;
+use session::Binding;
 
 /// A request on its way to its server, and the answer on its way back.
 #[derive(Debug)]
@@ -41,6 +46,7 @@ pub(crate) struct Passing {
     /// Whether tools are called, so that how it ends is told.
     is_call: bool,
     begins_session: bool,
+    binding: Binding,
     /// The lists of tools in the answer, if there may be any that must not be seen whole.
     lists: Option<Lists>,
 }
@@ -53,14 +59,17 @@ impl Passing {
         proxy: &Proxy,
         consumer: Option<String>,
         head: &Kept,
+        sealer: Option<Rc<Sealer>>,
     ) -> Result<Self, Reply> {
-        check_session(cx, consumer.as_deref(), head)?;
-        send(cx, proxy, head);
-        let lists = is_choosy(&served, proxy).then(|| Lists::new(proxy.response_bytes.get()));
-        if lists.is_some() {
+        let binding = Binding::of(sealer, head.is_modern);
+        let mut passing =
+            Self { served, consumer, is_call: false, begins_session: false, binding, lists: None };
+        passing.send(cx, proxy, head)?;
+        passing.lists = is_choosy(&passing.served, proxy).then(|| Lists::new(proxy.response_bytes.get()));
+        if passing.lists.is_some() || passing.binding.hides() {
             cx.read(Part::ResponseHead);
         }
-        Ok(Self { served, consumer, is_call: false, begins_session: false, lists })
+        Ok(passing)
     }
 
     /// Sends messages on, if the caller may. `Err` is the answer to them.
@@ -71,13 +80,15 @@ impl Passing {
         consumer: Option<String>,
         mirror: &Mirror,
         head: &Kept,
-        body: &[u8],
+        (body, sealer): (&[u8], Option<Rc<Sealer>>),
     ) -> Result<Self, Reply> {
         let malformed = |refused: weir_wire::jsonrpc::Malformed<'_>| {
             reply::messages(400, "weir_mcp_malformed", refused.answer())
         };
         let parsed = Body::parse(body).map_err(malformed)?;
-        let mut passing = Self { served, consumer, is_call: false, begins_session: false, lists: None };
+        let binding = Binding::of(sealer, head.is_modern);
+        let mut passing =
+            Self { served, consumer, is_call: false, begins_session: false, binding, lists: None };
         let may_list = is_choosy(&passing.served, proxy);
         match &parsed {
             Body::Single(message) => passing.admit(cx, proxy, mirror, message, may_list)?,
@@ -91,9 +102,8 @@ impl Passing {
                 }
             }
         }
-        check_session(cx, passing.consumer.as_deref(), head)?;
-        send(cx, proxy, head);
-        if passing.is_call || passing.begins_session || passing.lists.is_some() {
+        passing.send(cx, proxy, head)?;
+        if passing.is_call || passing.begins_session || passing.lists.is_some() || passing.binding.hides() {
             cx.read(Part::ResponseHead);
         }
         Ok(passing)
@@ -148,12 +158,10 @@ impl Passing {
     pub(crate) fn on_response_head(&mut self, cx: &mut Cx<'_>, head: &Head<'_>) {
         let status = status(head);
         if self.is_call {
-            tell(cx, head);
+            tell(cx, status);
         }
-        if self.begins_session
-            && let Some(session) = head.get(session::HEADER)
-        {
-            Sessions::note(cx, session, self.consumer.as_deref());
+        if let Some(session) = head.get(session::HEADER) {
+            self.binding.answer(cx, self.holder(), session, self.begins_session);
         }
         if let Some(lists) = &mut self.lists
             && (200..300).contains(&status)
@@ -162,6 +170,26 @@ impl Passing {
             cx.remove_response_header("content-length");
             cx.read(Part::ResponseBody);
         }
+    }
+
+    /// Sends the request, whose head is held, to the server, if its session is the caller's.
+    fn send(&self, cx: &mut Cx<'_>, proxy: &Proxy, head: &Kept) -> Result<(), Reply> {
+        for name in &head.private {
+            cx.remove_request_header(name.clone());
+        }
+        if self.binding.send(cx, self.holder(), head.session.as_deref()).is_err() {
+            return Err(reply::refused(404, "weir_mcp_session", "the session is unknown"));
+        }
+        if let Some(upstream) = proxy.upstreams.first() {
+            cx.set_request_header(":path", upstream.path.as_str());
+            cx.set_request_header(ROUTE_HEADER, upstream.route.as_str());
+        }
+        cx.count(PASSED);
+        Ok(())
+    }
+
+    fn holder(&self) -> Holder<'_> {
+        Holder { server: self.served.name.as_str(), consumer: self.consumer.as_deref() }
     }
 
     /// A part of the answer's body has come; gives what is sent in its place.
@@ -173,9 +201,9 @@ impl Passing {
     }
 }
 
-/// Tells how the call of a tool has ended, by the head of its answer.
-fn tell(cx: &mut Cx<'_>, head: &Head<'_>) {
-    let kind = match status(head) {
+/// Tells how the call of a tool has ended, by the status of its answer.
+fn tell(cx: &mut Cx<'_>, status: u16) {
+    let kind = match status {
         200..300 => Kind::Ok,
         500.. => Kind::Upstream5xx,
         _ => Kind::Upstream4xx,
@@ -191,7 +219,7 @@ fn status(head: &Head<'_>) -> u16 {
 /// What is kept of a request's head until it is sent on.
 #[derive(Debug)]
 pub(crate) struct Kept {
-    session: Option<Vec<u8>>,
+    pub(crate) session: Option<Vec<u8>>,
     /// The fields that do not pass.
     private: Vec<String>,
     /// What goes with calls that are made for the request.
@@ -199,6 +227,8 @@ pub(crate) struct Kept {
     has_length: bool,
     /// What tells the request from all others.
     request_id: Option<String>,
+    /// Whether the request says that it is of a revision without sessions.
+    pub(crate) is_modern: bool,
 }
 
 impl Kept {
@@ -234,6 +264,7 @@ impl Kept {
             fields,
             has_length: head.get("content-length").is_some(),
             request_id: head.text(REQUEST_ID).map(str::to_owned),
+            is_modern: head.text(VERSION_HEADER).and_then(Version::parse).is_some_and(Version::is_modern),
         }
     }
 }
@@ -246,27 +277,6 @@ pub(crate) fn revision(proxy: &Proxy) -> Option<Version> {
 /// Whether a field may pass where the configuration says so: credentials never do.
 fn may_pass(name: &str) -> bool {
     !["authorization", "cookie", "x-api-key", "api-key", "proxy-authorization"].contains(&name)
-}
-
-fn check_session(cx: &Cx<'_>, consumer: Option<&str>, head: &Kept) -> Result<(), Reply> {
-    match &head.session {
-        Some(session) if !Sessions::may_use(cx, session, consumer) => {
-            Err(reply::refused(404, "weir_mcp_session", "the session is unknown"))
-        }
-        Some(_) | None => Ok(()),
-    }
-}
-
-/// Sends a request, whose head is held, to the server.
-fn send(cx: &mut Cx<'_>, proxy: &Proxy, head: &Kept) {
-    for name in &head.private {
-        cx.remove_request_header(name.clone());
-    }
-    if let Some(upstream) = proxy.upstreams.first() {
-        cx.set_request_header(":path", upstream.path.as_str());
-        cx.set_request_header(ROUTE_HEADER, upstream.route.as_str());
-    }
-    cx.count(PASSED);
 }
 
 /// Whether there is a tool that somebody may not use.

@@ -19,7 +19,7 @@ use crate::catalog::Served;
 use crate::filter::{CALLS_REFUSED, MESSAGES, Mcp, REFUSED, RELAYED, UNIDENTIFIED};
 use crate::mirror::Mirror;
 use crate::outcome::Kind;
-use crate::proxy::{self, Arrived, Asker, Converted, Kept, Mux, Passing, Reading};
+use crate::proxy::{self, Arrived, Asker, Converted, KEYS_CALL, Kept, Mux, Passing, Reading, Sealer};
 use crate::reply;
 use crate::version::Version;
 
@@ -66,6 +66,21 @@ struct Arrival {
     /// What a server behind this one needs of the head.
     kept: Option<Kept>,
     body: Vec<u8>,
+    method: Method,
+    is_whole: bool,
+    /// What seals sessions, where there are any.
+    sealer: Option<Rc<Sealer>>,
+    /// Whether that is being asked for.
+    waits: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Method {
+    Post,
+    /// The stream of what the server says unasked.
+    Get,
+    /// The end of a session.
+    Delete,
 }
 
 impl McpStream {
@@ -99,25 +114,31 @@ impl McpStream {
             return refuse(cx, reply::too_large(limit));
         }
         arrival.body.extend_from_slice(chunk);
-        if !end {
-            return Flow::Wait;
-        }
-        let Phase::Reading(arrival) = mem::replace(&mut self.phase, Phase::Over) else {
-            return Flow::Continue;
+        arrival.is_whole |= end;
+        self.go(cx)
+    }
+
+    /// Does what a request asks, once it is there, and with it what it needs.
+    fn go(&mut self, cx: &mut Cx<'_>) -> Flow {
+        let arrival = match mem::replace(&mut self.phase, Phase::Over) {
+            Phase::Reading(arrival) if arrival.is_whole && !arrival.waits => *arrival,
+            phase => {
+                self.phase = phase;
+                return Flow::Wait;
+            }
         };
-        let Arrival { served, consumer, mirror, kept, body } = *arrival;
+        let Arrival { served, consumer, mirror, kept, body, method, sealer, .. } = arrival;
         if let Some(challenge) = served.challenge(consumer.as_deref(), &body) {
             cx.count(CALLS_REFUSED);
             cx.publish(state::MCP_OUTCOME, Kind::Denied.as_str());
             return refuse(cx, reply::insufficient_scope(challenge));
         }
-        if let (true, Some(kept)) = (served.is_several(), &kept) {
-            let arrived = Arrived { served, consumer, mirror: &mirror, kept, body: &body };
-            let mux = Mux::begin(cx, arrived);
-            return self.share(cx, mux);
-        }
         if let (Some(proxy), Some(kept)) = (Rc::clone(&served).proxy(), kept) {
-            if let Some(revision) = proxy::revision(proxy) {
+            if served.is_several() {
+                let arrived = Arrived { served, consumer, mirror: &mirror, kept, body: &body, sealer };
+                return self.share(cx, arrived, method);
+            }
+            if let (Method::Post, Some(revision)) = (method, proxy::revision(proxy)) {
                 let asker =
                     Asker { served: &served, consumer: consumer.as_deref(), mirror: &mirror, head: &kept };
                 match Converted::read(cx, &asker, revision, &body) {
@@ -129,7 +150,12 @@ impl McpStream {
                     }
                 }
             }
-            let passing = Passing::messages(cx, served, proxy, consumer, &mirror, &kept, &body);
+            let passing = match method {
+                Method::Post => {
+                    Passing::messages(cx, served, proxy, consumer, &mirror, &kept, (&body, sealer))
+                }
+                Method::Get | Method::Delete => Passing::bare(cx, served, proxy, consumer, &kept, sealer),
+            };
             return self.pass(cx, passing);
         }
         match Batch::read(cx, served, consumer, &mirror, &body) {
@@ -163,13 +189,13 @@ impl McpStream {
     }
 
     /// Asks several servers, or lets a request flow on to one of them.
-    fn share(&mut self, cx: &mut Cx<'_>, mux: Result<Mux, Reply>) -> Flow {
-        match mux {
-            Ok(mux) => {
-                let flow = mux.flow(cx);
-                if flow == Flow::Continue {
-                    cx.skip(Part::RequestBody);
-                }
+    fn share(&mut self, cx: &mut Cx<'_>, arrived: Arrived<'_>, method: Method) -> Flow {
+        let begun = match method {
+            Method::Post => Mux::begin(cx, arrived),
+            Method::Get | Method::Delete => Err(Mux::end(cx, &arrived)),
+        };
+        match begun {
+            Ok((mux, flow)) => {
                 self.phase = Phase::Muxing(Box::new(mux));
                 flow
             }
@@ -223,29 +249,38 @@ impl Stream for McpStream {
         }
         let consumer = cx.state(state::CONSUMER).and_then(|name| String::from_utf8(name).ok());
         let kept = served.proxy().map(|proxy| Kept::of(head, proxy));
-        match (head.text(":method"), Rc::clone(&served).proxy(), &kept) {
-            (Some("POST"), ..) => {}
-            (Some("GET" | "DELETE"), Some(proxy), Some(kept)) if head.is_end() && serves_streams(&served) => {
-                let passing = Passing::bare(cx, served, proxy, consumer, kept);
-                return self.pass(cx, passing);
+        let method = match head.text(":method") {
+            Some("POST") => Method::Post,
+            // What several servers say unasked is not brought together.
+            Some("GET") if kept.is_some() && head.is_end() && serves_streams(&served) => Method::Get,
+            Some("DELETE")
+                if kept.is_some() && head.is_end() && (served.is_several() || serves_streams(&served)) =>
+            {
+                Method::Delete
             }
             _ => return refuse(cx, reply::method_not_allowed(place)),
+        };
+        if let (Method::Post, Err(refused)) = (method, check_body(head, served.request_bytes)) {
+            return refuse(cx, refused);
         }
-        if !is_json(head) {
-            let message = "the body must be application/json, and not compressed";
-            return refuse(cx, reply::refused(415, "weir_mcp_media_type", message));
-        }
-        let length = head.text("content-length").and_then(|length| length.parse::<u64>().ok());
-        if length.is_some_and(|length| length > served.request_bytes) {
-            return refuse(cx, reply::too_large(served.request_bytes));
-        }
-        if head.is_end() {
-            return refuse(cx, reply::refused(400, "weir_mcp_no_body", "the body is missing"));
-        }
-        cx.read(Part::RequestBody);
+        let keys = self.filter.keys.as_ref();
+        let (sealer, waits) = match (keys, &kept) {
+            (Some(keys), Some(kept)) if !kept.is_modern => {
+                let sealer = keys.get(cx, kept.session.as_deref());
+                let waits = sealer.is_none();
+                (sealer, waits)
+            }
+            _ => (None, false),
+        };
         let mirror = Mirror::of(head);
-        self.phase = Phase::Reading(Box::new(Arrival { served, consumer, mirror, kept, body: Vec::new() }));
-        Flow::Wait
+        let is_whole = method != Method::Post;
+        if !is_whole {
+            cx.read(Part::RequestBody);
+        }
+        let body = Vec::new();
+        let arrival = Arrival { served, consumer, mirror, kept, body, method, is_whole, sealer, waits };
+        self.phase = Phase::Reading(Box::new(arrival));
+        self.go(cx)
     }
 
     fn on_request_body(&mut self, cx: &mut Cx<'_>, chunk: &[u8], end: bool) -> Flow {
@@ -298,12 +333,39 @@ impl Stream for McpStream {
                     Flow::Wait
                 }
             },
+            Phase::Reading(mut arrival) if call == KEYS_CALL && arrival.waits => {
+                let Some(keys) = &self.filter.keys else { return Flow::Wait };
+                keys.learn(cx, outcome);
+                (arrival.sealer, arrival.waits) = (keys.last(), false);
+                if arrival.sealer.is_none() {
+                    // Whose a session is could not be told.
+                    return Flow::Reply(Reply::fault());
+                }
+                self.phase = Phase::Reading(arrival);
+                self.go(cx)
+            }
             phase @ (Phase::Head | Phase::Reading(_) | Phase::Passing(_) | Phase::Over) => {
                 self.phase = phase;
                 Flow::Wait
             }
         }
     }
+}
+
+/// Whether a head is followed by a body that is read.
+fn check_body(head: &Head<'_>, limit: u64) -> Result<(), Reply> {
+    if !is_json(head) {
+        let message = "the body must be application/json, and not compressed";
+        return Err(reply::refused(415, "weir_mcp_media_type", message));
+    }
+    let length = head.text("content-length").and_then(|length| length.parse::<u64>().ok());
+    if length.is_some_and(|length| length > limit) {
+        return Err(reply::too_large(limit));
+    }
+    if head.is_end() {
+        return Err(reply::refused(400, "weir_mcp_no_body", "the body is missing"));
+    }
+    Ok(())
 }
 
 /// Whether a body is JSON in UTF-8, by what its head says. A page of another origin can send a text without being asked

@@ -1,14 +1,20 @@
 //! The revisions of the protocol.
 
+use serde::{Deserialize, Serialize};
 use weir_schema::mcp::Revision;
 
 /// A revision of the protocol, by its date.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Version {
+    #[serde(rename = "2024-11-05")]
     V2024_11_05,
+    #[serde(rename = "2025-03-26")]
     V2025_03_26,
+    #[serde(rename = "2025-06-18")]
     V2025_06_18,
+    #[serde(rename = "2025-11-25")]
     V2025_11_25,
+    #[serde(rename = "2026-07-28")]
     V2026_07_28,
 }
 

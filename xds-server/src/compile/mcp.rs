@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use serde_json::{Value, json};
 use weir_schema::{
     Name,
-    mcp::{Backend, Config, Grant, HUB_ROUTE, Mount, Orchestrator, Proxy, Server},
+    mcp::{
+        Backend, Config, Grant, HUB_ROUTE, Mount, Orchestrator, Proxy, Server, SessionKeys, SessionSource,
+    },
     router::{Identity, McpEndpoint, Relayed},
     state,
 };
@@ -18,6 +20,7 @@ use crate::{
     bootstrap,
     hub::{self, Address, DOMAIN_HEADER, GATEWAY_HEADER, KEY_HEADER, List, Servers},
     model::{self, CircuitBreakers, CredentialType, Gateway, McpPlan, Parts, PlannedUpstream, UpstreamAuth},
+    session_keys,
     snapshot::{Kind, Snapshot, Version},
 };
 
@@ -44,7 +47,20 @@ pub(super) fn config(parts: &Parts) -> Option<Config> {
         }
     };
     let servers: Vec<_> = parts.mcp_servers().map(server).collect();
-    (!servers.is_empty()).then_some(Config { servers, identity: Identity::Required, hub: true })
+    let is_proxy = |server: &Server| matches!(server.backend, Backend::Proxy(_));
+    let sessions = servers.iter().any(is_proxy).then(|| SessionSource {
+        cluster: bootstrap::CLUSTER.into(),
+        path: format!("{}/{}", session_keys::PATH, parts.gateway.name),
+        epoch: session_keys(parts).keys.into_iter().map(|key| key.id).collect(),
+    });
+    (!servers.is_empty()).then_some(Config { servers, identity: Identity::Required, hub: true, sessions })
+}
+
+/// What sessions are sealed with, if the configuration says it.
+pub(super) fn session_keys(parts: &Parts) -> SessionKeys {
+    let secrets = parts.gateway.mcp_sessions.iter().filter_map(|name| parts.secrets.get(name));
+    let gateway = parts.gateway.name.as_str();
+    SessionKeys { keys: secrets.map(|secret| session_keys::derive(secret, gateway)).collect() }
 }
 
 /// The paths of servers that clients of 2024-11-05 can call, whose messages come back from the hub.

@@ -5,8 +5,10 @@ use std::{borrow::Cow, collections::BTreeSet};
 use weir_schema::{ModelName, Name};
 
 use super::{
-    Domain, Gateway, Model, ModelError, Parts, PublicModel, RouteAnswer, domain::plain, known, unique,
+    Domain, Gateway, Model, ModelError, Parts, Problem, PublicModel, RouteAnswer, domain::plain, known,
+    unique,
 };
+use crate::secret::Secret;
 
 impl Model {
     /// What each gateway serves, as a model with that gateway alone.
@@ -54,6 +56,11 @@ impl Parts {
             let models = self.models.iter().map(|model| model.name.as_str());
             for (nth, pattern) in plain(&gateway.models) {
                 known("model", pattern, models.clone(), || format!("{name}.models[{nth}]"))?;
+            }
+            for (nth, secret) in gateway.mcp_sessions.iter().enumerate() {
+                let field = if nth == 0 { "secret" } else { "previous" };
+                let at = || format!("{name}.mcp_sessions.{field}");
+                self.check_secret(secret, Secret::is_long, Problem::ShortSecret, at)?;
             }
             self.check_default(gateway, &name)?;
         }

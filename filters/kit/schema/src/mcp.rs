@@ -4,6 +4,7 @@
 
 mod mount;
 mod names;
+mod session;
 mod tool;
 
 use core::num::NonZeroU32;
@@ -15,6 +16,7 @@ use crate::{Name, oauth::Scope, router::Identity};
 
 pub use mount::{InvalidMount, Mount, Place};
 pub use names::{ArgName, InvalidMcpName, ToolName, ToolPattern};
+pub use session::{SessionKey, SessionKeys, SessionSource};
 pub use tool::{Annotations, Arg, ArgStyle, ArgType, Header, Position, Request, Shape, Step, Template, Tool};
 
 /// Configuration of the `mcp` filter.
@@ -31,6 +33,10 @@ pub struct Config {
     /// Whether [`HUB_ROUTE`] leads to a hub: it holds the streams that no filter can, and tells of changes of lists.
     #[serde(default)]
     pub hub: bool,
+    /// Where the keys are that sessions at servers behind this one are sealed with. Absent: the session of one server is
+    /// bound to its caller as far as this Envoy remembers, and several servers are for clients without sessions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sessions: Option<SessionSource>,
 }
 
 /// What the route table matches in [`crate::ROUTE_HEADER`] for the hub. No model's route has this name.

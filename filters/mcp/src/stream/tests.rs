@@ -3,6 +3,7 @@ mod converted;
 mod eras;
 mod methods;
 mod scopes;
+mod sessions;
 mod several;
 
 use serde_json::{Value, json};

@@ -15,17 +15,9 @@ use weir_schema::mcp::McpUpstream;
 
 use super::answer::{Failure, Received};
 use crate::era;
+use crate::proxy::seal::Session;
 use crate::proxy::session;
 use crate::version::Version;
-
-/// A session at a server, as the server has begun it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Session {
-    /// Its id, if the server has given one.
-    pub(crate) id: Option<String>,
-    /// The revision that the server speaks in it.
-    pub(crate) version: Version,
-}
 
 /// A request for one server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,9 +38,9 @@ pub(super) struct Exchange {
     /// Absent: only a session is begun.
     question: Option<Question>,
     /// Whether the session was begun here, and cannot be lost again.
-    pub(super) has_begun: bool,
+    has_begun: bool,
     /// What the server has said at the beginning.
-    begun: Option<Received>,
+    said: Option<Received>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +63,7 @@ impl Exchange {
     /// With a session, it is used; without one, it is begun if the revision has sessions.
     pub(super) fn new(version: Version, session: Option<Session>, question: Option<Question>) -> Self {
         let step = if version.is_modern() || session.is_some() { Step::Ask } else { Step::Initialize };
-        Self { version, session, step, question, has_begun: false, begun: None }
+        Self { version, session, step, question, has_begun: false, said: None }
     }
 
     /// Makes the call whose turn it is.
@@ -131,7 +123,7 @@ impl Exchange {
                     let said = result.get("protocolVersion").and_then(Value::as_str);
                     let version = said.and_then(Version::parse).unwrap_or(self.version);
                     self.session = Some(Session { id: received.session.clone(), version });
-                    self.begun = Some(received);
+                    self.said = Some(received);
                     self.step = Step::Initialized;
                     None
                 }
@@ -140,7 +132,7 @@ impl Exchange {
             Step::Initialized => {
                 self.has_begun = true;
                 self.step = Step::Ask;
-                if self.question.is_some() { None } else { self.begun.take().map(Ok) }
+                if self.question.is_some() { None } else { self.said.take().map(Ok) }
             }
             Step::Ask if received.status == 404 && self.has_session() && !self.has_begun => {
                 self.session = None;
@@ -154,6 +146,11 @@ impl Exchange {
     /// Asks something else, of the same session.
     pub(super) fn ask(&mut self, question: Question) {
         self.question = Some(question);
+    }
+
+    /// The session that was begun here.
+    pub(super) fn begun(&self) -> Option<&Session> {
+        self.session.as_ref().filter(|_| self.has_begun)
     }
 
     fn has_session(&self) -> bool {

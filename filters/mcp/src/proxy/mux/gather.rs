@@ -8,11 +8,14 @@ use weir_schema::mcp::{McpUpstream, Proxy};
 use weir_wire::jsonrpc::{Id, RpcError};
 
 use super::answer::{Failure, Received};
-use super::exchange::{self, Exchange, Question, Session, Terms};
+use super::exchange::{self, Exchange, Question, Terms};
 use super::memory::Place;
 use super::merge::{self, List, Offer};
+use super::visit::Visit;
 use crate::catalog::Served;
-use crate::filter::MISSING;
+use crate::filter::{MESSAGES, MISSING};
+use crate::proxy::seal::{Holder, Sealed, Sealer};
+use crate::proxy::session;
 use crate::reply;
 use crate::run::Numbers;
 use crate::version::Version;
@@ -20,6 +23,8 @@ use crate::version::Version;
 /// What is asked of all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Job {
+    /// `initialize`
+    Begin,
     /// `server/discover`
     Discover,
     /// One of the lists.
@@ -37,6 +42,8 @@ pub(crate) struct Gather {
     version: Version,
     params: Map<String, Value>,
     fields: Vec<(String, String)>,
+    visit: Option<Visit>,
+    sealer: Option<Rc<Sealer>>,
     began: UnixTime,
     numbers: Numbers,
     parts: Vec<Part>,
@@ -62,6 +69,10 @@ pub(super) struct Asking {
     pub(super) params: Map<String, Value>,
     /// Header fields that go with each call.
     pub(super) fields: Vec<(String, String)>,
+    /// The client's session, if it has one.
+    pub(super) visit: Option<Visit>,
+    /// What seals one that begins.
+    pub(super) sealer: Option<Rc<Sealer>>,
 }
 
 impl Gather {
@@ -71,19 +82,30 @@ impl Gather {
         served: Rc<Served>,
         consumer: Option<String>,
         asking: Asking,
-        session: impl Fn(&McpUpstream) -> Option<Session>,
     ) -> Self {
-        let Asking { job, id, version, params, fields } = asking;
-        let (began, numbers) = (cx.now(), Numbers::default());
-        let mut gather =
-            Self { served, consumer, job, id, version, params, fields, began, numbers, parts: Vec::new() };
+        let Asking { job, id, version, params, fields, visit, sealer } = asking;
+        let mut gather = Self {
+            served,
+            consumer,
+            job,
+            id,
+            version,
+            params,
+            fields,
+            visit,
+            sealer,
+            began: cx.now(),
+            numbers: Numbers::default(),
+            parts: Vec::new(),
+        };
         let served = Rc::clone(&gather.served);
         let Some(proxy) = served.proxy() else { return gather };
         for upstream in &proxy.upstreams {
             let question = gather.question(None);
             let known = gather.place(upstream).is_known(cx);
             let timeout_ms = proxy.timeout_ms.get().min(if known { PATIENCE_MS } else { u32::MAX });
-            let exchange = Exchange::new(version, session(upstream), question);
+            let session = gather.visit.as_ref().and_then(|visit| visit.session(cx, upstream));
+            let exchange = Exchange::new(version, session, question);
             gather.parts.push(Part {
                 exchange,
                 call: None,
@@ -113,7 +135,15 @@ impl Gather {
         part.call = None;
         match part.exchange.take(answer) {
             None => self.call(cx, proxy, at),
-            Some(answer) => self.hear(cx, proxy, at, answer.and_then(|received: Received| received.result())),
+            Some(answer) => {
+                let renewed = part.exchange.begun().filter(|_| self.job != Job::Begin);
+                if let (Some(visit), Some(session), Some(upstream)) =
+                    (&self.visit, renewed, proxy.upstreams.get(at))
+                {
+                    visit.note(cx, upstream, session);
+                }
+                self.hear(cx, proxy, at, answer.and_then(|received: Received| received.result()));
+            }
         }
         self.reply(cx)
     }
@@ -125,15 +155,35 @@ impl Gather {
         }
         let answer = self.finish(cx);
         let id = Id::written(&self.id);
+        let answered =
+            |result| reply::messages(200, "weir_mcp_answer", id.answer(&Value::Object(result).to_string()));
+        cx.count(MESSAGES);
         Some(match answer {
-            Ok(result) => {
-                reply::messages(200, "weir_mcp_answer", id.answer(&Value::Object(result).to_string()))
-            }
+            Ok(result) if self.job == Job::Begin => match self.token(cx, &result) {
+                Some(token) => answered(result).with_header(session::HEADER, token),
+                None => {
+                    let error = RpcError::new(RpcError::INTERNAL, "the session cannot be sealed");
+                    reply::messages(200, "weir_mcp_error", error.answer(Some(id)))
+                }
+            },
+            Ok(result) => answered(result),
             Err(error) => {
                 let refused = crate::era::Refused::of(error, self.version);
                 reply::messages(refused.status, "weir_mcp_error", refused.error.answer(Some(id)))
             }
         })
+    }
+
+    /// The sessions that have begun, sealed.
+    fn token(&self, cx: &Cx<'_>, result: &Map<String, Value>) -> Option<String> {
+        let proxy = self.served.proxy()?;
+        let version = result.get("protocolVersion").and_then(Value::as_str).and_then(Version::parse)?;
+        let begun =
+            proxy.upstreams.iter().zip(&self.parts).filter_map(|(upstream, part)| {
+                Some((upstream.name.to_string(), part.exchange.begun()?.clone()))
+            });
+        let holder = Holder { server: self.served.name.as_str(), consumer: self.consumer.as_deref() };
+        self.sealer.as_ref()?.seal(holder, &Sealed::new(cx.now(), version, begun.collect()))
     }
 
     /// A server has answered.
@@ -145,9 +195,12 @@ impl Gather {
         result: Result<Map<String, Value>, Failure>,
     ) {
         let Some(part) = self.parts.get_mut(at) else { return };
-        let (Job::List(list), Ok(mut result)) = (self.job, result.clone()) else {
-            part.said = Some(result);
-            return;
+        let (list, mut result) = match (self.job, result) {
+            (Job::List(list), Ok(result)) => (list, result),
+            (Job::Begin | Job::Discover | Job::List(_), result) => {
+                part.said = Some(result);
+                return;
+            }
         };
         if let Some(Value::Array(items)) = result.remove(list.member()) {
             part.items.extend(items);
@@ -245,14 +298,16 @@ impl Gather {
                 merge::list(&self.served, list, self.version, offers, &missing, may_use)
             }
             Job::Discover => Ok(merge::discovered(&self.served, &offers, &missing)),
+            Job::Begin => Ok(merge::begun(&self.served, self.version, &offers, &missing)),
         }
     }
 }
 
 impl Job {
-    /// The method that asks for it.
+    /// The method that asks for it; none where a session is begun, which each exchange does by itself.
     fn method(self) -> Option<&'static str> {
         match self {
+            Self::Begin => None,
             Self::Discover => Some("server/discover"),
             Self::List(list) => Some(list.method()),
         }

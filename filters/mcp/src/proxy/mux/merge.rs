@@ -124,6 +124,23 @@ pub(super) fn discovered(served: &Served, offers: &Offers<'_>, missing: &[&str])
     result
 }
 
+/// The beginning of a session: its revision is the oldest that a server has chosen.
+pub(super) fn begun(
+    served: &Served,
+    version: Version,
+    offers: &Offers<'_>,
+    missing: &[&str],
+) -> Map<String, Value> {
+    let chosen = |offer: &Offer| Version::parse(offer.result.get("protocolVersion")?.as_str()?);
+    let version = offers.iter().filter_map(|(_, offer)| chosen(offer)).fold(version, Version::min);
+    let mut result = Map::new();
+    result.insert("protocolVersion".into(), version.as_str().into());
+    describe(&mut result, offers);
+    result.insert("serverInfo".into(), info(served));
+    told(&mut result, served, version, missing);
+    result
+}
+
 /// Nothing can be said of any server.
 pub(super) fn nobody() -> RpcError {
     RpcError::new(RpcError::INTERNAL, "none of the servers behind this one answers")
