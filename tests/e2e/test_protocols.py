@@ -186,6 +186,22 @@ def test_what_an_upstream_cannot_do_is_an_error_of_the_clients_own(chats, claude
     assert (refused.value.code, refused.value.param) == ("unsupported_by_upstream", "previous_response_id")
 
 
+def test_a_request_that_is_too_large_to_be_translated_is_refused_in_the_clients_words(chats, claude, near):
+    """What is not translated flows on as it comes, however large it is."""
+    large = hello("x" * 1_200_000)
+    with pytest.raises(anthropic.APIStatusError) as refused:
+        claude.messages.create(model="c", max_tokens=9, messages=large)
+    assert (refused.value.status_code, refused.value.body["error"]["type"]) == (413, "request_too_large")
+    with pytest.raises(openai.APIStatusError) as refused:
+        chats.chat.completions.create(model="m", messages=large)
+    assert (refused.value.status_code, refused.value.code) == (413, "request_too_large")
+    assert "1048576 bytes" in refused.value.message
+    tag = fresh()
+    body = {"model": "m", "max_tokens": 9, "messages": large}
+    answer = httpx.post(f"{chats.base_url}messages", json=body, headers={"x-api-key": KEY, "sim-tag": tag})
+    assert (answer.status_code, len(near.one(tag).body) > 1_200_000) == (200, True)
+
+
 def test_an_upstreams_error_is_told_in_the_clients_words(chats, claude):
     with pytest.raises(openai.AuthenticationError) as refused:
         chats.chat.completions.create(model="stays", messages=hello())

@@ -99,6 +99,11 @@ impl Attempt {
         }
     }
 
+    /// Whether its body has to be whole before anything of it can be sent.
+    pub(crate) fn is_edited_whole(&self) -> bool {
+        self.rules.edit_requests() || self.speech != Speech::Native
+    }
+
     /// Whether its answer may be a stream that tells its usage if it is asked to.
     pub(crate) fn may_tell_usage(&self) -> bool {
         matches!(self.endpoint, Some(Endpoint::ChatCompletions | Endpoint::Completions))

@@ -40,10 +40,16 @@ pub(crate) enum Outgoing {
 }
 
 impl Outgoing {
-    /// A body of an attempt whose head is held; at most `limit` bytes of it are held too.
-    pub(crate) fn held(attempt: Attempt, json: bool, limit: u32) -> Self {
+    /// A body of an attempt whose head is held; at most `limit` bytes of it are held too. What says that it is longer, and
+    /// would have to be held whole, is answered at once.
+    pub(crate) fn held(cx: &mut Cx<'_>, attempt: Attempt, json: bool, limit: u32) -> (Self, Flow) {
+        let long = attempt.content_length.is_some_and(|length| length > u64::from(limit));
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        Self::Held { attempt: Box::new(attempt), body: Vec::new(), scan: Box::default(), json, limit }
+        if json && long && attempt.is_edited_whole() {
+            return (Self::Done, too_large(cx, &attempt, limit));
+        }
+        let (attempt, body, scan) = (Box::new(attempt), Vec::new(), Box::default());
+        (Self::Held { attempt, body, scan, json, limit }, Flow::Wait)
     }
 
     /// Reads on. Gives what is known of the answer, once it is.
@@ -118,12 +124,8 @@ impl Outgoing {
     /// More will come: waits for it, or sends what is there.
     fn wait(&mut self, cx: &mut Cx<'_>, body: &[u8]) -> Flow {
         let Self::Held { attempt, scan, json, limit, .. } = self else { return Flow::Continue };
-        if *json && (attempt.rules.edit_requests() || attempt.speech != Speech::Native) {
-            if body.len() > *limit {
-                cx.count(REFUSED);
-                return Flow::Reply(attempt.worded(reply::too_large(*limit)));
-            }
-            return Flow::Wait;
+        if *json && attempt.is_edited_whole() {
+            return if body.len() > *limit { too_large(cx, attempt, *limit) } else { Flow::Wait };
         }
         if body.len() < attempt.rename.range().end {
             return Flow::Wait;
@@ -139,6 +141,12 @@ impl Outgoing {
         *self = Self::Asking { scan: mem::take(scan), room };
         Flow::Continue
     }
+}
+
+/// Refuses a body of which more would have to be held.
+fn too_large(cx: &mut Cx<'_>, attempt: &Attempt, limit: usize) -> Flow {
+    cx.count(REFUSED);
+    Flow::Reply(attempt.worded(reply::too_large(limit)))
 }
 
 /// What a whole body becomes, if it becomes another, and what it has shown. `Err` is the answer to it.

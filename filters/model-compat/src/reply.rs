@@ -16,7 +16,9 @@ pub(crate) fn refused(refused: &Refused) -> Reply {
 
 /// A body that had to be edited as a whole and is too large to be held.
 pub(crate) fn too_large(limit_bytes: usize) -> Reply {
-    let message = format!("For this model a request body has at most {limit_bytes} bytes.");
+    let message = format!(
+        "For this model a request is held whole to be fitted to its upstream: at most {limit_bytes} bytes."
+    );
     error(&ApiError::invalid_request(413, "request_too_large", Cow::Owned(message)))
 }
 

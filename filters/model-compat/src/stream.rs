@@ -66,8 +66,9 @@ impl Stream for CompatStream {
             Terms { model: attempt.name.clone(), hide_usage: false, think, ending: attempt.ending() };
         self.incoming = Some(Incoming::begin(cx.now()));
         let form = head.get("content-type").is_some_and(|media| media.starts_with(b"multipart/"));
-        self.outgoing = Outgoing::held(attempt, !form, self.filter.config.held_body_bytes.get());
-        Flow::Wait
+        let (outgoing, flow) = Outgoing::held(cx, attempt, !form, self.filter.config.held_body_bytes.get());
+        self.outgoing = outgoing;
+        flow
     }
 
     fn on_request_body(&mut self, cx: &mut Cx<'_>, chunk: &[u8], end: bool) -> Flow {

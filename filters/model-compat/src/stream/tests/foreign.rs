@@ -55,6 +55,16 @@ fn a_request_is_written_in_the_interface_of_its_upstream() {
 }
 
 #[test]
+fn a_request_that_says_that_it_is_too_long_to_be_held_is_refused_at_its_head() {
+    let forward = |length: u32| format!("/v1/messages\n9 16 {length}\n\"index\"\ncloud@two index-1.9b-chat");
+    let told = |length| head(&bench(&forward(length)), &mut filter(CONFIG).unwrap().stream(StreamId(1))).0;
+    assert_eq!(told(1024 * 1024), Flow::Wait);
+    let Flow::Reply(reply) = told(1024 * 1024 + 1) else { panic!("no reply") };
+    let body = str::from_utf8(&reply.body).unwrap();
+    assert!(reply.status == 413 && body.contains("request_too_large") && body.contains("1048576"), "{body}");
+}
+
+#[test]
 fn an_upstream_that_speaks_as_its_client_gets_what_it_wrote() {
     let config = CONFIG.replace('}', r#", "protocols": ["messages"]}"#);
     let forward = "/v1/messages\n9 16\n\"index\"\ncloud@two index-1.9b-chat";
