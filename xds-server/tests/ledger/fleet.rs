@@ -14,6 +14,8 @@ use weir_schema::ledger::{CounterName, Report};
 use weir_schema::quota::{Config, Rule};
 use weir_schema::state;
 
+use crate::redis::Replicas;
+
 /// What a request of the simulation reserves and uses.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Need {
@@ -45,6 +47,8 @@ pub(crate) struct Fleet {
     pub(crate) now_ms: u64,
     pub(crate) gateways: Vec<Gateway>,
     pub(crate) accounts: Accounts,
+    /// Where the accounts are kept, if that is not here; these are what was found there last.
+    pub(crate) replicas: Option<Replicas>,
     pub(crate) rules: Vec<Rule>,
     pub(crate) spent: Vec<Spent>,
     pub(crate) refused: u64,
@@ -134,6 +138,7 @@ impl Fleet {
             now_ms: start_secs * 1000,
             gateways: Vec::new(),
             accounts: Accounts::new(),
+            replicas: None,
             rules,
             spent: Vec::new(),
             refused: 0,
@@ -195,6 +200,9 @@ impl Fleet {
 
     /// The ledger ends and starts again from what it has saved.
     pub(crate) fn restart_ledger(&mut self) {
+        if let Some(replicas) = &mut self.replicas {
+            return replicas.restart();
+        }
         let saved: Vec<_> =
             self.accounts.iter().map(|entry| serde_json::to_string(&entry).unwrap()).collect();
         self.accounts =
@@ -323,6 +331,9 @@ impl Fleet {
     fn ask(&mut self, body: &[u8]) -> Vec<u8> {
         let report: Report = serde_json::from_slice(body).unwrap();
         let now = self.now_ms / 1000;
+        if let Some(replicas) = &mut self.replicas {
+            return replicas.ask(report, (self.rules.clone(), now), &mut self.accounts);
+        }
         let granted = report.counters.iter().enumerate().filter_map(|(at, counted)| {
             let account = self.accounts.entry(counted.counter.clone()).or_default();
             renew(account, &self.rules, (&report, at), now)

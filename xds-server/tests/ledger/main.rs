@@ -8,5 +8,11 @@
 
 mod crowd;
 mod fleet;
+#[path = "../../src/folder.rs"]
+mod folder;
 mod model;
 mod periods;
+mod redis;
+#[expect(dead_code, reason = "other tests do more with it")]
+#[path = "../../src/ledger/tests/server.rs"]
+mod server;
