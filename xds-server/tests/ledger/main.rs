@@ -1,5 +1,6 @@
 //! The quota filter and the ledger, driven together.
 #![expect(
+    clippy::expect_used,
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
