@@ -81,7 +81,9 @@ pub async fn serve(options: Options) -> Result<(), ServeError> {
         return Err(ServeError::OwnLedger(place.clone()));
     }
     if let (Some(Location::Postgres(_)), None) = (&options.store, &options.ledger) {
-        warn!("each Envoy counts its quotas alone, and forgets them when it ends: one ledger is --ledger redis://HOST");
+        warn!(
+            "each Envoy counts its quotas alone, and forgets them when it ends: one ledger is --ledger redis://HOST"
+        );
     }
     let is_open = options.xds_tls.as_ref().is_none_or(|files| files.client_ca.is_none());
     if is_open && !options.xds.ip().is_loopback() {
