@@ -3,6 +3,7 @@
 pub mod discovery;
 mod error;
 mod hashes;
+mod openapi;
 mod prefix;
 mod quota;
 mod route;
@@ -341,7 +342,8 @@ impl File {
     }
 
     /// The model that the file describes, with its secrets.
-    pub fn into_model(self, secrets: BTreeMap<Name, Secret>) -> Result<Model, ModelError> {
+    pub fn into_model(mut self, secrets: BTreeMap<Name, Secret>) -> Result<Model, ModelError> {
+        self.expand()?;
         if self.gateway.is_some() && !self.gateways.is_empty() {
             return Err(ModelError { at: "gateways".into(), problem: model::Problem::GatewayBesideGateways });
         }

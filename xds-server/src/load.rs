@@ -8,6 +8,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use serde_json::{Map, Value};
 use weir_schema::Name;
 
 use crate::{
@@ -45,6 +46,7 @@ struct Inputs {
     file: File,
     stored: Vec<Object>,
     secrets: BTreeMap<Name, Secret>,
+    documents: BTreeMap<String, Map<String, Value>>,
     modules: Modules,
 }
 
@@ -135,13 +137,15 @@ impl Loader {
             SecretSource::File(path) => Some(folder.join(path)),
             SecretSource::Env(_) => None,
         }));
+        self.watched.extend(file.documents().map(|path| folder.join(path)));
+        let documents = documents(&file, folder)?;
         let secrets = secret::read_all(&file.secrets, folder, &|name| env::var(name).ok())
             .map_err(|error| LoadError::Secret(self.config.clone(), error))?;
-        Ok(Inputs { file, stored, secrets, modules: Modules::read(&self.modules)? })
+        Ok(Inputs { file, stored, secrets, documents, modules: Modules::read(&self.modules)? })
     }
 
     fn seal(&self, inputs: Inputs) -> Result<Candidate, LoadError> {
-        let mut file = inputs.file.clone();
+        let mut file = inputs.file.clone().with_documents(&inputs.documents);
         let named: BTreeSet<ObjectId> = file.ids().collect();
         for object in inputs.stored.iter().cloned() {
             if named.contains(&object.id()) {
@@ -196,9 +200,26 @@ impl Loader {
 
 /// Reads a configuration file without its secrets.
 pub fn model(config: &Path) -> Result<Model, LoadError> {
-    let file = parse(config, &read(config)?)?;
+    let file = whole(config)?;
     let secrets = secret::placeholders(&file.secrets);
     checked(config, file, secrets)
+}
+
+/// Reads a configuration file with the documents that it names.
+pub fn whole(config: &Path) -> Result<File, LoadError> {
+    let file = parse(config, &read(config)?)?;
+    let documents = documents(&file, config.parent().unwrap_or(Path::new("")))?;
+    Ok(file.with_documents(&documents))
+}
+
+/// The OpenAPI documents that a file names by their paths.
+fn documents(file: &File, folder: &Path) -> Result<BTreeMap<String, Map<String, Value>>, LoadError> {
+    let documents = file.documents().map(|path| {
+        let at = folder.join(path);
+        let document = File::document(&read(&at)?).map_err(|error| LoadError::File(at, error))?;
+        Ok((path.to_owned(), document))
+    });
+    documents.collect()
 }
 
 fn checked(path: &Path, file: File, secrets: BTreeMap<Name, Secret>) -> Result<Model, LoadError> {

@@ -49,6 +49,9 @@ pub struct Import {
 pub struct Skipped {
     /// Its method and path.
     pub operation: String,
+    /// Its `operationId`, or what stands in place of one.
+    #[serde(skip)]
+    pub id: Option<String>,
     /// Why.
     pub reason: &'static str,
 }
@@ -94,7 +97,8 @@ pub fn import(document: &Value, selection: &Selection) -> Result<Import, ImportE
         let tool = match operation.tool(&document, &server, selection) {
             Ok(tool) => tool,
             Err(reason) => {
-                done.skipped.push(Skipped { operation: operation.to_string(), reason });
+                let id = Some(operation.id.clone());
+                done.skipped.push(Skipped { operation: operation.to_string(), id, reason });
                 continue;
             }
         };

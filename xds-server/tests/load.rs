@@ -11,6 +11,7 @@ use std::{
 use serde_json::json;
 use weir::{
     load::Loader,
+    object::{Object, ObjectKind},
     status::{NotRemembered, Status},
     xds::nodes::Nodes,
 };
@@ -105,4 +106,48 @@ fn an_earlier_snapshot_is_served_until_the_configuration_changes() {
     }
     assert_eq!(status.history().len(), 10);
     assert_eq!(status.restore(first.as_str().unwrap()), Err(NotRemembered), "the oldest are forgotten");
+}
+
+#[test]
+fn an_openapi_document_beside_the_file_is_read_with_it() {
+    let folder = folder("document");
+    let write = |file: &str, text: &str| fs::write(folder.join(file), text).unwrap();
+    let modules = fs::read_to_string(folder.join("modules.json")).unwrap();
+    write("modules.json", &modules.replace("later", "mcp"));
+    write("mcp.wasm", "");
+    write(
+        "weir.yaml",
+        "routes: [{path: /shop, middlewares: [{name: v1_mcp_server, options: {apiOrchestrator: {server: {name: shop}, \
+         openapi: {document: shop.yaml}}}}]}]\n",
+    );
+    let document = |id: &str| {
+        let text = format!(
+            "openapi: 3.0.3\nservers: [{{url: http://shop.example}}]\npaths: {{/pets: {{get: {{operationId: {id}}}}}}}\n"
+        );
+        write("shop.yaml", &text);
+    };
+    document("listPets");
+    let mut loader = Loader::new(folder.join("weir.yaml"), folder.clone());
+    let first = loader.load(Vec::new()).unwrap().unwrap();
+    assert!(loader.watched().contains(&folder.join("shop.yaml")));
+    assert_eq!(loader.load(Vec::new()).unwrap(), None);
+    document("allPets");
+    let second = loader.load(Vec::new()).unwrap().unwrap();
+    assert_ne!(first.version(), second.version());
+    write("shop.yaml", "openapi: 3.0.3\npaths: [\n");
+    let error = loader.load(Vec::new()).unwrap_err().to_string();
+    assert!(error.starts_with(&format!("{}:", folder.join("shop.yaml").display())), "{error}");
+    fs::remove_file(folder.join("shop.yaml")).unwrap();
+    let error = loader.load(Vec::new()).unwrap_err().to_string();
+    assert!(error.contains("cannot read") && error.contains("shop.yaml"), "{error}");
+    // Whoever writes over the API must not read files of this machine.
+    let route = json!({"path": "/etc", "middlewares": [{"name": "v1_mcp_server", "options": {"apiOrchestrator": {
+        "server": {"name": "etc"}, "openapi": {"document": "shop.yaml"},
+    }}}]});
+    document("listPets");
+    loader.load(Vec::new()).unwrap();
+    let stored = Object::parse(ObjectKind::Routes, route).unwrap();
+    let error = loader.candidate(vec![stored]).unwrap_err().to_string();
+    let at = "routes.etc.middlewares[0].options.apiOrchestrator.openapi.document";
+    assert!(error.contains(&format!("{at}: is the path of a file")), "{error}");
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde_json::{Map, Value};
 use serde_saphyr::{DuplicateKeyPolicy, Error, Options};
 
 use super::File;
@@ -51,6 +52,12 @@ pub(super) fn parse(text: &str) -> Result<File, FileError> {
         })
     })
     .map_err(|error| FileError::new(path, error.without_snippet()))
+}
+
+/// Reads the text of another document, which is an object.
+pub(super) fn document(text: &str) -> Result<Map<String, Value>, FileError> {
+    serde_saphyr::from_str_with_options(text, options())
+        .map_err(|error| FileError::new(String::new(), error.without_snippet()))
 }
 
 impl FileError {

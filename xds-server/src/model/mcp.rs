@@ -1,6 +1,7 @@
 //! MCP servers: made of REST calls, or of other servers.
 
 mod oauth;
+mod openapi;
 mod options;
 mod plan;
 mod url;
@@ -14,6 +15,7 @@ use super::{ModelError, Parts, Problem, Route, known};
 use crate::secret::Secret;
 
 pub use oauth::{Jwks, OAuth, TokenConsumer};
+pub use openapi::{OpenApi, OpenApiDocument};
 pub use options::{
     CredentialType, ErrorTemplate, Grant, McpLimits, McpOptions, Orchestrator, OwnUpstream, Proxy,
     ProxyUpstream, RequestTemplate, Resource, ResponseTemplate, Step, ToolOptions, UpstreamAuth, WrittenUrl,

@@ -147,9 +147,14 @@ fn what_cannot_be_a_tool_is_reported() {
     assert_eq!(
         import.skipped,
         [
-            Skipped { operation: "POST /files".into(), reason: "its body is neither JSON nor a form" },
+            Skipped {
+                operation: "POST /files".into(),
+                id: Some("upload".into()),
+                reason: "its body is neither JSON nor a form"
+            },
             Skipped {
                 operation: "GET /x/{y}".into(),
+                id: Some("x".into()),
                 reason: "its path has a variable that is no parameter"
             },
         ]

@@ -17,7 +17,7 @@ use weir_schema::mcp::{
 };
 use weir_schema::oauth::Scope;
 
-use super::OAuth;
+use super::{OAuth, openapi::OpenApi};
 use crate::model::{Label, Span};
 
 /// `v1_mcp_server`: one of `apiOrchestrator` and `proxy`.
@@ -79,6 +79,9 @@ pub struct Orchestrator {
     /// Its tools.
     #[serde(default)]
     pub tools: Vec<ToolOptions>,
+    /// Tools beside them, which an OpenAPI document describes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub openapi: Option<OpenApi>,
     /// What can be read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resources: Vec<Resource>,
