@@ -35,6 +35,7 @@ pub mod load;
 pub mod lookup;
 pub mod marketplace;
 pub mod mcp_client;
+pub mod mcp_lint;
 pub mod model;
 pub mod modules;
 pub mod object;

@@ -109,16 +109,25 @@ impl Client {
     /// # Errors
     /// If it does not list them.
     pub async fn tools(&mut self) -> Result<Vec<Tool>, ClientError> {
+        let text =
+            |tool: &Value, name: &str| tool.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let listed = self.listed().await?.into_iter();
+        Ok(listed
+            .map(|tool| Tool { name: text(&tool, "name"), description: text(&tool, "description") })
+            .collect())
+    }
+
+    /// All tools of the server, as it lists them.
+    ///
+    /// # Errors
+    /// If it does not list them.
+    pub async fn listed(&mut self) -> Result<Vec<Value>, ClientError> {
         let (mut tools, mut params) = (Vec::new(), json!({}));
         loop {
-            let page = self.ask("tools/list", params).await?;
-            let text = |tool: &Value, name: &str| {
-                tool.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
-            };
-            let listed = page.get("tools").and_then(Value::as_array).into_iter().flatten();
-            tools.extend(
-                listed.map(|tool| Tool { name: text(tool, "name"), description: text(tool, "description") }),
-            );
+            let mut page = self.ask("tools/list", params).await?;
+            if let Some(Value::Array(listed)) = page.get_mut("tools").map(Value::take) {
+                tools.extend(listed);
+            }
             match page.get("nextCursor").and_then(Value::as_str) {
                 Some(cursor) if tools.len() < TOOLS => params = json!({"cursor": cursor}),
                 Some(_) | None => return Ok(tools),

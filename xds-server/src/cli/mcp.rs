@@ -13,7 +13,9 @@ use serde_json::{Value, json};
 
 use super::Failure;
 use crate::{
+    load,
     mcp_client::{Client, Tool},
+    mcp_lint::{self, Finding, Severity},
     openapi_tools::{self, Selection},
     secret::Secret,
 };
@@ -25,6 +27,27 @@ pub(super) enum Mcp {
     /// Call a tool of an MCP server as a client does, or list its tools
     #[command(after_help = TRY_EXIT)]
     Try(Try),
+    /// Say what is wrong, or could be better, with MCP servers: those of a file, or one that runs
+    #[command(after_help = LINT_EXIT)]
+    Lint(Lint),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Lint {
+    /// The endpoint of a server that runs; without it, the servers of the file
+    url: Option<Uri>,
+    /// The configuration file
+    #[arg(short, long, value_name = "FILE", env = "WEIR_CONFIG", default_value = "weir.yaml")]
+    config: PathBuf,
+    /// Only this server of the file
+    #[arg(long, value_name = "NAME", conflicts_with = "url")]
+    server: Option<String>,
+    /// The file that has the API key; WEIR_API_KEY may have the key itself
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+    /// Print a list in JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -70,6 +93,7 @@ impl Mcp {
         match self {
             Self::Import(options) => options.run(out),
             Self::Try(options) => options.run(out),
+            Self::Lint(options) => options.run(out),
         }
     }
 }
@@ -99,10 +123,7 @@ impl Import {
 impl Try {
     fn run(self, out: &mut impl Write) -> Result<ExitCode, Failure> {
         let arguments: Value = serde_json::from_str(&self.arguments)?;
-        let key = match &self.key_file {
-            Some(file) => Some(Secret::parse(&fs::read_to_string(file)?)?),
-            None => std::env::var("WEIR_API_KEY").ok().map(|key| Secret::parse(&key)).transpose()?,
-        };
+        let key = key(self.key_file.as_deref())?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let mut client = Client::connect(self.url, key).await?;
@@ -125,6 +146,57 @@ impl Try {
     }
 }
 
+impl Lint {
+    fn run(self, out: &mut impl Write) -> Result<ExitCode, Failure> {
+        let found = match &self.url {
+            Some(url) => self.of_running(url)?,
+            None => self.of_file()?,
+        };
+        if self.json {
+            writeln!(out, "{:#}", json!({"findings": found}))?;
+        } else {
+            found.iter().try_for_each(|finding| writeln!(out, "{finding}"))?;
+            let of = |severity| found.iter().filter(|finding| finding.severity == severity).count();
+            let (errors, warnings) = (of(Severity::Error), of(Severity::Warning));
+            writeln!(out, "{errors} errors, {warnings} warnings, {} hints", of(Severity::Info))?;
+        }
+        let failed = found.iter().any(|finding| finding.severity == Severity::Error);
+        Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
+
+    fn of_file(&self) -> Result<Vec<Finding>, Failure> {
+        let file = load::whole(&self.config)?;
+        let found = mcp_lint::lint_file(file, self.server.as_deref());
+        found.map_err(|error| format!("{}: {error}", self.config.display()).into())
+    }
+
+    fn of_running(&self, url: &Uri) -> Result<Vec<Finding>, Failure> {
+        let key = key(self.key_file.as_deref())?;
+        let is_readable = key.is_some() && url.scheme_str() != Some("https") && !is_here(url);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let listed = runtime.block_on(async { Client::connect(url.clone(), key).await?.listed().await })?;
+        let mut found = mcp_lint::lint_tools(&url.to_string(), &listed);
+        if is_readable {
+            let message = "the key is readable on the way; use https".to_owned();
+            let server = url.to_string();
+            found.push(Finding { severity: Severity::Warning, server, tool: None, rule: "http", message });
+        }
+        found.sort();
+        Ok(found)
+    }
+}
+
+fn is_here(url: &Uri) -> bool {
+    url.host().is_some_and(|host| ["localhost", "127.0.0.1", "[::1]"].contains(&host))
+}
+
+fn key(file: Option<&Path>) -> Result<Option<Secret>, Failure> {
+    Ok(match file {
+        Some(file) => Some(Secret::parse(&fs::read_to_string(file)?)?),
+        None => std::env::var("WEIR_API_KEY").ok().map(|key| Secret::parse(&key)).transpose()?,
+    })
+}
+
 fn read(file: &Path) -> io::Result<String> {
     if file == Path::new("-") {
         let mut text = String::new();
@@ -138,6 +210,8 @@ fn pair(text: &str) -> Result<(String, String), &'static str> {
     let (id, name) = text.split_once('=').ok_or("write it as ID=NAME")?;
     Ok((id.into(), name.into()))
 }
+
+const LINT_EXIT: &str = "Ends with 1 when there are errors or nothing can be said, and otherwise with 0.";
 
 /// What `weir mcp try` ends with if the tool says that it has failed.
 const TOOL_FAILED: u8 = 3;
