@@ -70,8 +70,11 @@ impl Attempt {
                 cx.remove_request_header(name);
             }
         }
-        if self.speech.is_to_messages(self.endpoint.as_ref()) && head.get(VERSION).is_none() {
-            cx.set_request_header(VERSION, ANTHROPIC_VERSION);
+        // Also an attempt before this one may have written it, for an upstream that demands it.
+        match (self.speech.is_to_messages(self.endpoint.as_ref()), head.get(VERSION)) {
+            (true, None) => cx.set_request_header(VERSION, ANTHROPIC_VERSION),
+            (false, Some(_)) => cx.remove_request_header(VERSION),
+            (true, Some(_)) | (false, None) => {}
         }
         for (name, value) in [(":path", &self.path), (":authority", &self.authority)] {
             if head.get(name) != Some(value.as_bytes()) {

@@ -111,11 +111,22 @@ fn what_cannot_be_translated_is_refused_and_what_cannot_be_counted_is_estimated(
 }
 
 #[test]
-fn a_credential_that_another_attempt_has_left_is_removed() {
+fn what_another_attempt_has_left_is_removed() {
     let config = CONFIG.replace('}', r#", "foreign_credentials": ["authorization", "x-api-key"]}"#);
     let mut stream = filter(&config).unwrap().stream(StreamId(1));
-    let fields = [(":path", "/x"), ("x-api-key", "of another"), ("api-key", "its own")];
+    let fields = [
+        (":path", "/x"),
+        ("x-api-key", "of another"),
+        ("api-key", "its own"),
+        ("anthropic-version", "2023-06-01"),
+    ];
     let (_, effects) = bench(CHAT).run(|cx| stream.on_request_head(cx, &Head::new(&fields, false)));
     let removed = |name: &'static str| effects.contains(&Effect::RemoveHeader(Side::Request, name.into()));
-    assert!(removed("x-api-key") && !removed("authorization") && !removed("api-key"), "{effects:?}");
+    assert!(
+        removed("x-api-key")
+            && removed("anthropic-version")
+            && !removed("authorization")
+            && !removed("api-key"),
+        "{effects:?}"
+    );
 }
