@@ -77,6 +77,13 @@ def test_a_key_narrows_a_wildcard(named):
         assert {"near/*", "near/own-*", "near/exact"} <= {model.id for model in client.models.list()}
 
 
+def test_a_model_whose_name_has_a_slash_is_retrieved(named):
+    with openai_client(named, KEY) as client:
+        assert client.models.retrieve("near/exact").id == "near/exact"
+        with pytest.raises(openai.NotFoundError):
+            client.models.retrieve("../near/exact")
+
+
 def test_metrics_have_a_wildcard_as_it_is_written(named, near):
     sent(named, near, "near/anything-at-all")
     labels = 'domain="default",model="near/*",provider="near",upstream_model="*",code="200"'

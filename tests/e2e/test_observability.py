@@ -5,6 +5,7 @@ import json
 import pytest
 
 from conftest import KEY
+from harness import raw
 from harness.process import until
 from harness.sim import fresh
 from test_failover import ask, small
@@ -95,6 +96,21 @@ def test_metrics_have_the_names_of_the_configuration_and_nothing_of_clients(obse
     assert "made-up" not in text and 'consumer="' not in text
     for histogram in ("first_byte_ms", "duration_ms"):
         until(lambda: f"envoy_weir_{histogram}_count{{{labels}}} 1" in observed.prometheus(), f"{histogram} has a sample")
+
+
+def test_a_number_that_is_not_there_is_not_counted(observed, near):
+    """A request of which nothing is used, one that is not answered, and a list."""
+    tag = fresh()
+    with raw.Connection(observed.port) as connection:
+        body = small("chat")
+        connection.head("POST", "/v1/chat/completions", [("host", "a"), ("authorization", f"Bearer {KEY}"), ("content-length", len(body)), ("sim-tag", tag), ("sim-hold", tag)])
+        connection.send(body.encode())
+        near.wait_for(tag, "body_complete")
+    near.wait_for(tag, "client_gone")
+    raw.request(observed.port, method="GET", path="/v1/models", headers=[("authorization", f"Bearer {KEY}")])
+    assert raw.request(observed.port, path="/nothing").status in (401, 404)
+    until(lambda: observed.access_log().count("/nothing"), "the line is written")
+    assert "non-number" not in observed.envoy_log()
 
 
 def test_headers_can_be_turned_off_without_a_drain(observed):

@@ -8,6 +8,7 @@ import openai
 import pytest
 
 from conftest import KEY, NARROW_KEY, NEAR_CREDENTIAL, openai_client
+from harness import raw
 from harness.gateway import model
 from harness.sim import fresh
 
@@ -287,3 +288,11 @@ def test_what_a_provider_keeps_is_for_those_who_may_use_everything(spoken, chats
     for client, headers in [(chats, {"x-weir-provider": "near"}), (openai_client(spoken, NARROW_KEY), {"x-weir-provider": "c"})]:
         with pytest.raises(openai.NotFoundError):
             client.files.list(extra_headers=headers)
+
+
+@pytest.mark.parametrize("path", ["/v1/files/..%2f..%2fadmin", "/v1/files/a%2Fb", "/v1/responses/%5c..%5Cadmin", "/v1/files%2f..%2fmodels"])
+def test_no_path_leads_to_another_place_at_a_provider(spoken, near, path):
+    """A slash in disguise would be one to a provider that undoes escapes."""
+    tag = fresh()
+    answer = raw.request(spoken.port, method="GET", path=path, headers=[("authorization", f"Bearer {KEY}"), ("x-weir-provider", "c"), ("sim-tag", tag)])
+    assert (answer.status, answer.error()["code"], near.seen(tag)) == (400, "escaped_slash", [])

@@ -71,9 +71,21 @@ def test_a_model_behind_more_than_can_be_held_is_refused(gateway, near):
         begin(connection, tag, body, chunked=True)
         connection.chunk(body[: 1200 * KIB])
         answer = connection.answer()
-    assert answer.status == 413
-    assert "model" in answer.error()["message"] or answer.error()["code"] == "request_too_large"
+    assert (answer.status, answer.error()["code"]) == (413, "request_too_large")
+    assert "put `model` before long values" in answer.error()["message"]
     assert near.seen(tag) == []
+
+
+def test_a_form_whose_file_comes_first_is_told_to_put_it_last(gateway, near):
+    tag, end = fresh(), b"\r\n--x--\r\n"
+    file = b'--x\r\ncontent-disposition: form-data; name="file"; filename="a.wav"\r\n\r\n' + b"a" * 3 * MIB
+    model = b'\r\n--x\r\ncontent-disposition: form-data; name="model"\r\n\r\nchat'
+    headers = [*HEADERS[1:2], ("content-type", "multipart/form-data; boundary=x"), ("sim-tag", tag)]
+    ask = lambda body: raw.request(gateway.port, path="/v1/audio/transcriptions", headers=headers, body=body)
+    refused = ask(file + model + end)
+    assert (refused.status, near.seen(tag)) == (413, [])
+    assert "before the files of a form" in refused.error()["message"]
+    assert ask(model[2:] + b"\r\n" + file + end).status == 200
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["content-length", "chunked"])

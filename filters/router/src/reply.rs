@@ -30,6 +30,12 @@ pub(crate) fn unserved(method: &str, path: &str) -> Reply {
     }
 }
 
+/// A path with an escaped slash that is no name of a model's.
+pub(crate) fn escaped_slash() -> ApiError {
+    const MESSAGE: &str = "Only the name of a model may have an escaped slash in a path.";
+    ApiError::invalid_request(400, "escaped_slash", Cow::Borrowed(MESSAGE))
+}
+
 /// The body is larger than any may be.
 pub(crate) fn too_large(limit_bytes: u64) -> ApiError {
     let message = format!("The request body is larger than {limit_bytes} bytes.");

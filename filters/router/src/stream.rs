@@ -204,7 +204,11 @@ impl Stream for RouterStream {
             cx.count(BAD_REQUEST);
             return Flow::Reply(reply::unserved("", ""));
         };
-        let Some(endpoint) = Endpoint::of(method, path) else {
+        let endpoint = Endpoint::of(method, path);
+        if has_escaped_slash(path) && !matches!(endpoint, Some(Endpoint::Model(_))) {
+            return refuse(cx, BAD_REQUEST, &reply::escaped_slash());
+        }
+        let Some(endpoint) = endpoint else {
             return self.elsewhere(cx, head, method, path);
         };
         let Some(grant) = self.grant(cx) else {
@@ -250,6 +254,14 @@ impl Asked {
             lot: hasher.finish(),
         }
     }
+}
+
+/// Whether a path, with its query or without, has a slash or a backslash in disguise: what reads it after its escapes
+/// have been undone could find another path in it than the filters have judged.
+fn has_escaped_slash(path: &str) -> bool {
+    let path = path.split_once('?').map_or(path, |(path, _)| path);
+    let escapes = path.split('%').skip(1).filter_map(|rest| rest.get(..2));
+    escapes.into_iter().any(|escape| ["2f", "5c"].iter().any(|slash| escape.eq_ignore_ascii_case(slash)))
 }
 
 /// Sends a request, whose head and first bytes are held, to the model's route.

@@ -64,7 +64,8 @@ fn connection_manager(gateway: &Gateway) -> Value {
         "internal_address_config": {"cidr_ranges": [NOBODY]},
         "normalize_path": true,
         "merge_slashes": true,
-        "path_with_escaped_slashes_action": "REJECT_REQUEST",
+        // Names of models have slashes, which clients escape. Nobody decodes a path, and `router` refuses every other one.
+        "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
         "max_request_headers_kb": 60,
         "common_http_protocol_options": {
             "idle_timeout": "3600s",
@@ -101,7 +102,7 @@ fn connection_manager(gateway: &Gateway) -> Value {
 
 fn access_logs(gateway: &Gateway) -> Vec<Value> {
     let records = gateway.has_records.then(records::records);
-    [access_log::access_log(gateway), metrics::metrics()].into_iter().chain(records).collect()
+    [access_log::access_log(gateway)].into_iter().chain(metrics::metrics()).chain(records).collect()
 }
 
 const TLS: &str = "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext";
@@ -119,4 +120,4 @@ struct Cidr {
 }
 
 /// What Envoy buffers of a connection before it stops reading, in bytes.
-const CONNECTION_BUFFER: u32 = 1024 * 1024;
+pub(super) const CONNECTION_BUFFER: u32 = 1024 * 1024;

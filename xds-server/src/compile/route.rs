@@ -8,7 +8,9 @@ use weir_schema::{Name, state};
 use super::{
     GATEWAY, METADATA, Routes,
     attempt::{Attempt, Lane, Plan},
-    chat_template, mcp, seconds, typed, with,
+    chat_template,
+    listener::CONNECTION_BUFFER,
+    mcp, seconds, typed, with,
 };
 use crate::model::{Model, PublicModel};
 
@@ -32,14 +34,17 @@ pub(super) fn table(model: &Model, routes: &Routes<'_>) -> Value {
         actions.insert(name, action);
     }
     // The router filter answers for models that do not exist; this is for a request without its header.
-    let nowhere = json!({"match": {"prefix": "/"}, "direct_response": {"status": 404}});
+    // It is the route of every request until its model is known, and only a route to a cluster has a limit for what is held.
+    let to = json!({"cluster": NOWHERE, "cluster_not_found_response_code": "NOT_FOUND"});
+    let nowhere = json!({"match": {"prefix": "/"}, "route": to});
     let nothing = json!({"on_no_match": action("nowhere", nowhere)});
     let matcher = if actions.is_empty() { nothing } else { with(nothing, tree(actions)) };
     let host = json!({
         "name": GATEWAY,
         "domains": ["*"],
         "include_request_attempt_count": true,
-        "request_body_buffer_limit": chat_template::held_body_bytes(model.parts()),
+        // Envoy adds what comes to what is held before the filter that holds it sees it and may refuse it.
+        "request_body_buffer_limit": chat_template::held_body_bytes(model.parts()).saturating_add(CONNECTION_BUFFER),
         "request_headers_to_remove": PRIVATE,
         "matcher": matcher,
     });
@@ -183,6 +188,9 @@ const PRIVATE: [&str; 5] = [
     "x-envoy-external-address",
     "x-envoy-internal",
 ];
+
+/// A cluster that there is not: no provider's name begins as this one does.
+const NOWHERE: &str = "weir-nowhere";
 
 const CLUSTER_MATCHER: &str = "envoy.extensions.router.cluster_specifiers.matcher.v3.MatcherClusterSpecifier";
 const CLUSTER_ACTION: &str = "envoy.extensions.router.cluster_specifiers.matcher.v3.ClusterAction";

@@ -112,6 +112,25 @@ fn a_body_that_needs_no_other_model_name_passes_untouched() {
 }
 
 #[test]
+fn an_escaped_slash_is_for_names_of_models_alone() {
+    let status = |method: &str, path: &str| answer(&Request::new().head(method, path, &[]).0).0;
+    assert_eq!(status("GET", "/v1/models/Qwen%2fQwen3"), 200);
+    assert_eq!(status("GET", "/v1/models/..%2F..%2Fsecret"), 404);
+    for (method, path) in [
+        ("GET", "/v1/files/..%2F..%2Fadmin"),
+        ("GET", "/v1/files/a%5Cb"),
+        ("DELETE", "/v1/models/Qwen%2FQwen3"),
+        ("POST", "/v1%2fchat/completions"),
+        ("POST", "/logs%2fmcp"),
+        ("POST", "/logs/..%2Fother"),
+    ] {
+        assert_eq!(status(method, path), 400, "{method} {path}");
+    }
+    assert_eq!(status("GET", "/v1/models/absent?a=%2F"), 404);
+    assert_eq!(status("GET", "/v1/models?a=%2F"), 200);
+}
+
+#[test]
 fn a_request_that_names_no_model_is_for_the_default_one() {
     let config = CONFIG.replace(r#""body_bytes": 1000"#, r#""body_bytes": 1000, "default_model": "index""#);
     let filter = Rc::new(Router::new(serde_json::from_str(&config).unwrap()).unwrap());

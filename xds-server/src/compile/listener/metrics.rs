@@ -6,23 +6,41 @@
 use serde_json::{Value, json};
 use weir_schema::state;
 
-use crate::compile::typed;
+use crate::compile::{typed, with};
 
-pub(super) fn metrics() -> Value {
+/// A number that is not there is no zero, and Envoy warns of it: what not every request has is counted apart.
+pub(super) fn metrics() -> [Value; 3] {
     let requests = json!({"stat": stat("requests_total", &[&LABELS, &[CODE]]), "value_fixed": 1});
     let tokens = state::TOKENS.iter().map(|key| {
         let name = format!("{}_total", key.trim_start_matches("weir."));
         json!({"stat": stat(&name, &[&LABELS]), "value_format": format!("%FILTER_STATE(wasm.{key}:PLAIN)%")})
     });
-    let times = TIMES.iter().map(|(name, value)| {
-        json!({"stat": stat(name, &[&LABELS]), "unit": "Milliseconds", "value_format": value})
-    });
-    let (counters, histograms): (Vec<_>, Vec<_>) = (tokens.chain([requests]).collect(), times.collect());
-    let body = json!({"stat_prefix": "weir", "counters": counters, "histograms": histograms});
+    let time = |(name, value): (&str, &str)| json!([{"stat": stat(name, &[&LABELS]), "unit": "Milliseconds", "value_format": value}]);
+    [
+        logger(json!({"counters": [requests], "histograms": time(DURATION)})),
+        with(logger(json!({"histograms": time(FIRST_BYTE)})), only("response.code > 0")),
+        with(logger(json!({"counters": tokens.collect::<Vec<_>>()})), only(HAS_TOKENS)),
+    ]
+}
+
+fn logger(stats: Value) -> Value {
+    let body = with(stats, json!({"stat_prefix": "weir"}));
     json!({
         "name": "envoy.access_loggers.stats",
         "typed_config": typed("envoy.extensions.access_loggers.stats.v3.Config", body),
     })
+}
+
+/// For requests of which this expression in CEL is true.
+fn only(expression: &str) -> Value {
+    let filter = typed(
+        "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
+        json!({"expression": expression}),
+    );
+    json!({"filter": {"extension_filter": {
+        "name": "envoy.access_loggers.extension_filters.cel",
+        "typed_config": filter,
+    }}})
 }
 
 fn stat(name: &str, labels: &[&[(&str, &str)]]) -> Value {
@@ -46,5 +64,8 @@ const UPSTREAM_MODEL: &str = concat!(
 
 const CODE: (&str, &str) = ("code", "%RESPONSE_CODE%");
 
-const TIMES: [(&str, &str); 2] =
-    [("first_byte_ms", "%COMMON_DURATION(DS_RX_BEG:DS_TX_BEG:ms)%"), ("duration_ms", "%DURATION%")];
+const FIRST_BYTE: (&str, &str) = ("first_byte_ms", "%COMMON_DURATION(DS_RX_BEG:DS_TX_BEG:ms)%");
+const DURATION: (&str, &str) = ("duration_ms", "%DURATION%");
+
+/// `quota` has told what was used. All of the numbers come together.
+const HAS_TOKENS: &str = "filter_state['wasm.weir.input_tokens'] != b''";

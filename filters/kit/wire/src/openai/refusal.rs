@@ -62,7 +62,7 @@ impl ApiError {
     /// More of the body came before its model than is held back for it.
     pub fn model_too_late(limit_bytes: u64) -> Self {
         let message = format!(
-            "The first {limit_bytes} bytes of the request body name no model; put `model` before long values."
+            "The first {limit_bytes} bytes of the request body name no model; put `model` before long values, and before the files of a form."
         );
         Self::invalid_request(413, "request_too_large", Cow::Owned(message)).about("model")
     }
