@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from conftest import FAR_CREDENTIAL, NEAR_CREDENTIAL
+from conftest import FAR_CREDENTIAL, KEY, NEAR_CREDENTIAL
+from harness import raw
 from harness.process import free_port, until
 from harness.sim import Sim, fresh
 from test_failover import ask, small
@@ -62,6 +63,9 @@ def matrix(start_gateway, near, steady):
             config["providers"].append({"name": name, "upstream": upstream, "credentials": ["near"]})
             targets = [{"provider": name, "model": "near-model"}, {"provider": "steady", "model": "a-longer-name-there", "priority": 1}]
             config["models"].append({"name": name, "targets": targets, "timeouts": TIMEOUTS.get(cell[0], {})})
+        config["providers"].append({"name": "pool", "upstream": f"{steady.url}/deep/llm", "credentials": ["near", "far"]})
+        config["models"].append({"name": "pool", "targets": [{"provider": "pool"}]})
+        config["models"] += [{"name": f"slow-{limit}", "targets": [{"provider": "near"}], "timeouts": {limit: "600ms"}} for limit in ("idle", "total")]
         targets = [{"provider": "steady", "model": "a"}, {"provider": "near", "priority": 1}]
         config["models"] += [{"name": name, "targets": targets} for name in ("logged-large", "logged-above", "model-last")]
 
@@ -111,6 +115,28 @@ def test_the_access_log_says_which_body_could_not_be_sent_again(matrix, size, re
     lines = lambda: [line for line in matrix.access_log().splitlines() if f'"model":"{model}"' in line]
     line = json.loads(until(lines, "a line is written")[0])
     assert (line["replay"], line["attempts"]) == (replay, 1)
+
+
+def test_a_credential_that_is_refused_is_left_alone(matrix, steady):
+    tag = fresh()
+    answers = [ask(matrix, tag, small("pool")) for _ in range(10)]
+    assert [(answer.status, answer.headers["x-weir-provider"]) for answer in answers] == [(200, "pool")] * 10
+    used = [seen.header("authorization") for seen in steady.seen(tag)]
+    assert used.count(f"Bearer {FAR_CREDENTIAL}") == 10 and used.count(f"Bearer {NEAR_CREDENTIAL}") <= 1
+
+
+@pytest.mark.parametrize("limit, delay", [("idle", "60000"), ("total", "50")])
+def test_a_stream_that_takes_too_long_ends_at_both_sides(matrix, near, limit, delay):
+    tag = fresh()
+    body = json.dumps({"model": f"slow-{limit}", "stream": True, "max_tokens": 200, "messages": [{"role": "user", "content": "Hi"}]})
+    with raw.Connection(matrix.port) as connection:
+        headers = [("authorization", f"Bearer {KEY}"), ("content-length", len(body)), ("sim-tag", tag), ("sim-token-delay-ms", delay)]
+        connection.head("POST", "/v1/chat/completions", [("host", "gateway.test"), *headers])
+        connection.send(body.encode())
+        received = connection.until_closed()
+    assert received.startswith(b"HTTP/1.1 200") and b"[DONE]" not in received
+    (seen,) = near.wait_for(tag, "client_gone")
+    assert "response_complete" not in seen.events
 
 
 def test_what_is_kept_for_another_target_limits_nothing_else(matrix, steady):
