@@ -350,14 +350,15 @@ impl Sent {
             }
             Answer::Metered(meter) => {
                 let totals = meter.totals();
+                // A stream that is cut has often told its prompt, and of its answer nothing.
                 let source = match (totals.input, totals.output) {
-                    (None, None) => UsageSource::Counted,
-                    (Some(_), _) | (_, Some(_)) => UsageSource::Upstream,
+                    (_, Some(_)) => UsageSource::Upstream,
+                    (Some(_), None) if totals.delivered == 0 => UsageSource::Upstream,
+                    (_, None) => UsageSource::Counted,
                 };
-                let counted = if totals.input.is_some() { 0 } else { totals.delivered };
                 Usage {
                     input: totals.input.unwrap_or(self.estimate.input),
-                    output: totals.output.unwrap_or(counted),
+                    output: totals.output.unwrap_or(totals.delivered),
                     cached_input: totals.cached_input,
                     reasoning: totals.reasoning,
                     source,

@@ -125,13 +125,12 @@ impl Tally {
     /// Counts the data of an event, of whichever interface it is.
     pub fn event(&mut self, data: &[u8]) {
         let Ok(event) = serde_json::from_slice::<Value>(data) else { return };
-        for holder in [Some(&event), event.get("message"), event.get("response")].into_iter().flatten() {
-            for usage in [holder.get("usage"), holder.get("usageMetadata")].into_iter().flatten() {
-                if let Some(usage) = usage.as_object() {
-                    self.usage(usage);
-                }
-            }
-        }
+        let said = self.totals.output;
+        self.usage_in(event.get("message"));
+        // How Anthropic's streams begin: of the answer there is nothing yet, whatever is counted.
+        self.totals.output = said;
+        self.usage_in(Some(&event));
+        self.usage_in(event.get("response"));
         self.part(|text| {
             match event.get("delta") {
                 Some(Value::String(delta)) => text.add(delta.as_bytes()),
@@ -149,6 +148,12 @@ impl Tally {
                 }
             }
         });
+    }
+
+    /// Counts what an event, or a part of it, says of usage.
+    fn usage_in(&mut self, holder: Option<&Value>) {
+        let usages = ["usage", "usageMetadata"].map(|name| holder?.get(name)?.as_object());
+        usages.into_iter().flatten().for_each(|usage| self.usage(usage));
     }
 
     /// Counts a `usage` that the upstream has said.

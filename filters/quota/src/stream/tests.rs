@@ -337,6 +337,34 @@ fn every_endpoint_is_metered() {
 }
 
 #[test]
+fn a_stream_that_is_cut_is_charged_by_what_was_delivered_in_every_interface() {
+    let words = |event: &str| ["one", "two", "three"].map(|word| event.replace("WORD", word)).concat();
+    let chat = words("data: {\"choices\":[{\"delta\":{\"content\":\"WORD\"}}]}\n\n");
+    let anthropic = format!(
+        "event: message_start\ndata: {{\"type\":\"message_start\",\"message\":{{\"usage\":{{\"input_tokens\":9,\"output_tokens\":1}}}}}}\n\n{}",
+        words(
+            "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"delta\":{\"type\":\"text_delta\",\"text\":\"WORD\"}}\n\n"
+        )
+    );
+    let responses = words("data: {\"type\":\"response.output_text.delta\",\"delta\":\"WORD\"}\n\n");
+    for (path, events, expected) in [
+        ("/v1/chat/completions", chat, "10 3 0 0 counted"),
+        ("/v1/messages", anthropic, "9 3 0 0 counted"),
+        ("/v1/responses", responses, "10 3 0 0 counted"),
+    ] {
+        let (bench, filter) = (bench(), quota(r#"{"name":"t","limits":{"tpm":100000}}"#));
+        let body = r#"{"model":"index","input":"some words"}"#;
+        let mut request = Request::new(&bench, &filter);
+        assert_eq!(
+            (request.head_at(path, Some(body.len())), request.body(body, true)),
+            (Flow::Wait, Flow::Continue)
+        );
+        request.answer("200", &events);
+        assert_eq!(request.end(), expected, "{path}");
+    }
+}
+
+#[test]
 fn what_the_hub_is_sent_is_counted_when_it_comes_back() {
     let (bench, filter) = (bench(), quota(r#"{"name": "one", "limits": {"rpm": 1}}"#));
     let send = |route: &str| {

@@ -102,6 +102,9 @@ fn what_was_delivered_is_counted_by_parts_and_by_text() {
         data: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"output_tokens\":15}}\n\n";
     let totals = metered("text/event-stream", anthropic, 0);
     assert_eq!((totals.input, totals.output, totals.delivered), (Some(9), Some(15), 1));
+    let cut = anthropic.len() - 30;
+    let totals = metered("text/event-stream", &anthropic[..cut], 0);
+    assert_eq!((totals.input, totals.output, totals.delivered), (Some(9), None, 1));
     let responses = b"data: {\"type\":\"response.output_text.delta\",\"delta\":\"Hi\"}\n\n\
         data: {\"type\":\"response.completed\",\"response\":{\"usage\":{\"input_tokens\":3,\"output_tokens\":2}}}\n\n";
     let gemini =
