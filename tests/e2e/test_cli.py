@@ -4,13 +4,16 @@ import json
 import os
 import subprocess
 
+import httpx
 import pytest
 import yaml
 
 from conftest import openai_client
 from harness.gateway import key, weir
+from harness.process import until
 
 TEAM_KEY = "wk-team-31c0de"
+HEADS = ["INPUT", "OUTPUT", "CACHED", "REASONING", "COST"]
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +155,44 @@ def test_a_token_is_made_listed_and_revoked(run):
     assert run("tokens", "revoke", "ci").stdout == "tokens/ci is revoked\n"
     assert run("tokens", "create", "x").returncode == 2, "a token is for something"
     assert run("tokens", "create", "x", "--provider", "naer").returncode == 1
+
+
+def test_usage_is_shown_and_a_quota_corrected(served, run):
+    month = {"name": "month", "match": {"consumer": "team"}, "per": ["consumer"], "limits": {"tokens_per_month": 1000}}
+    assert run("apply", document=document(quotas=[month])).returncode == 0
+    served.wait_until_in_sync()
+    with openai_client(served, TEAM_KEY) as client:
+        hello = [{"role": "user", "content": "hello"}]
+        answer = client.chat.completions.create(model="team-chat", messages=hello)
+    used = answer.usage.total_tokens
+
+    def usage(*arguments, **environment):
+        shown = run("usage", "--by", "consumer,provider", "--only", "consumer=team", *arguments, **environment)
+        assert shown.returncode == 0, shown.stderr
+        return [line.split() for line in shown.stdout.splitlines()]
+
+    head, row = until(lambda: len(rows := usage("--only", "model=team-chat")) == 2 and rows, "the record has come")
+    assert head == ["TIME", "CONSUMER", "PROVIDER", "REQUESTS", "ERRORS", *HEADS]
+    assert row[1:3] == ["team", "near"] and int(row[3]) >= 1
+    assert json.loads(run("usage", "-o", "json", "--since", "1h").stdout)["usage"]
+    assert run("usage", "--by", "secret").returncode == 2
+    token = run("tokens", "create", "far-team", "--provider", "far").stdout.split()[-1]
+    assert usage(WEIR_TOKEN_FILE=None, WEIR_TOKEN=token) == [head], "a provider is shown what was asked of it"
+
+    def state():
+        return run("quotas", "state", "month").stdout.splitlines()
+
+    until(lambda: len(state()) == 2 and int(state()[1].split()[2]) == used, "the ledger is told", 30)
+    assert state()[1].split()[:4] == ["consumer=team", "tokens_per_month", str(used), "1000"]
+    counter = ["month", "--per", "consumer=team"]
+    less = run("quotas", "adjust", *counter, "--limit", "tokens_per_month", "--by", "-3")
+    assert less.stdout.splitlines()[1].split()[2] == str(used - 3), less.stderr
+    assert run("quotas", "reset", *counter).stdout.splitlines()[1].split()[2] == "0"
+    wrong = run("quotas", "adjust", *counter, "--limit", "rpm", "--by", "1")
+    assert (wrong.returncode, "a budget that the quota has" in wrong.stderr) == (1, True)
+    headers = {"authorization": f"Bearer {served.admin_token}"}
+    entries = httpx.get(f"{served.api_url}/v1/audit", headers=headers).json()["entries"]
+    assert [(entry["actor"], entry["action"]) for entry in entries] == [("admin/first", "reset"), ("admin/first", "adjust")]
 
 
 def test_status_says_who_has_what_and_ends_with_3_when_something_is_refused(run, served):

@@ -89,6 +89,21 @@ def raises_not_found(gateway, secret, model):
     return False
 
 
+def test_what_was_used_at_either_is_told_by_both(replicas, apis, team):
+    def counts():
+        query = {"by": "key,model", "bucket": "day", "model": "shared"}
+        rows = [api.get("/v1/usage", params=query).raise_for_status().json()["usage"] for api in apis]
+        return [sum(row["requests"] for row in of) for of in rows]
+
+    # What came before has come to the database when nothing is added any more.
+    until(lambda: min(counts()) >= 2, "both Envoys' first requests are told of")
+    for replica in replicas:
+        for _ in range(5):
+            assert asks(replica, team)
+    until(lambda: min(counts()) >= 12 and len(set(counts())) == 1, "both tell of all")
+    assert "last_used_at" in apis[0].get("/v1/keys/team").json() and "last_used_at" in apis[1].get("/v1/keys/team").json()
+
+
 def test_writers_at_both_replicas_lose_no_write(apis, team):
     assert apis[0].put("/v1/consumers/counter", json={"name": "counter", "labels": {"n": "0"}}).status_code == 201
 

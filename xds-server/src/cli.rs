@@ -2,9 +2,11 @@
 
 mod keys;
 mod mcp;
+mod quotas;
 mod remote;
 mod template;
 mod tokens;
+mod usage;
 
 use std::{
     borrow::Cow,
@@ -66,6 +68,11 @@ enum Command {
     /// Show what is served, and to whom
     #[command(after_help = STATUS_EXIT)]
     Status(remote::Status),
+    /// Show what was used, by time and by whom
+    Usage(usage::Usage),
+    /// Show what quotas have come to, and correct it
+    #[command(subcommand)]
+    Quotas(quotas::Quotas),
     /// Make and try MCP servers
     #[command(subcommand)]
     Mcp(mcp::Mcp),
@@ -219,6 +226,8 @@ impl Cli {
             Command::Status(options) => return options.run(out),
             Command::Keys(command) => return command.run(out),
             Command::Tokens(command) => return command.run(out),
+            Command::Usage(options) => return options.run(out),
+            Command::Quotas(command) => return command.run(out),
             Command::Mcp(command) => return command.run(out),
             Command::Template(command) => return command.run(out),
             Command::Schema => writeln!(out, "{:#}", schema::of_file())?,

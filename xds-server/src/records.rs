@@ -7,8 +7,15 @@
 //! Records never hold a request up. Their queue is bounded; what does not fit is counted and logged.
 
 pub mod database;
+mod postgres;
 pub mod record;
 pub mod service;
+mod sql;
+mod sqlite;
+
+#[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "a test may panic")]
+mod tests;
 
 #[expect(
     clippy::allow_attributes,

@@ -108,8 +108,7 @@ pub async fn serve(options: Options) -> Result<(), ServeError> {
         .ledger
         .or_else(|| options.store.as_ref().and_then(|store| beside(store, "-ledger")).map(Place::File));
     let book = ledger.as_ref().map(Book::open).transpose()?;
-    let records = options.store.as_ref().and_then(|store| beside(store, "-records"));
-    let records = records.as_deref().map(Records::open).transpose()?;
+    let records = options.store.as_ref().map(records).transpose()?;
     let loader = Loader::new(options.config, options.modules).with_ledger(book.is_some(), records.is_some());
     let registry = block_in_place(|| Registry::new(loader, store, Arc::clone(&status)))?;
     let registry = Arc::new(registry);
@@ -186,11 +185,22 @@ fn mcp_servers(mut served: watch::Receiver<Arc<Gateways>>) -> watch::Receiver<Ar
 }
 
 /// The file beside a store that is a file.
+fn records(store: &Location) -> Result<Records, RecordsError> {
+    match store {
+        Location::Sqlite(path) => Records::in_file(&with_suffix(path, "-records")),
+        Location::Postgres(address) => Records::in_postgres(address),
+    }
+}
+
 fn beside(store: &Location, suffix: &str) -> Option<PathBuf> {
     let Location::Sqlite(path) = store else { return None };
-    let mut path = path.clone().into_os_string();
+    Some(with_suffix(path, suffix))
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
     path.push(suffix);
-    Some(path.into())
+    path.into()
 }
 
 /// Opens the store; its first token is made with it. A database that is away is waited for: without what is stored

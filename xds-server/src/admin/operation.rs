@@ -101,7 +101,8 @@ impl Operation {
             | Self::DeleteServer
             | Self::SetStatusOfServerVersion
             | Self::SetStatusOfServer => &[Admin, Tenant],
-            Self::Usage | Self::Audit | Self::QuotaState | Self::AdjustQuota | Self::ResetQuota => &[Admin],
+            Self::Usage => &[Admin, Provider],
+            Self::Audit | Self::QuotaState | Self::AdjustQuota | Self::ResetQuota => &[Admin],
         }
     }
 

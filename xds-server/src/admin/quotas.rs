@@ -84,6 +84,7 @@ pub(super) async fn adjust(
     Path(name): Path<String>,
     body: Body,
 ) -> Result<Json<Value>, ApiError> {
+    let actor = by.actor();
     by.may(Operation::AdjustQuota)?;
     let detail = body.0.clone();
     let Adjustment { per, limit, by } = body.read()?;
@@ -92,7 +93,7 @@ pub(super) async fn adjust(
     let change = move |account: &mut Account, rule: &Rule, now: u64| {
         account.adjust(limit, by, &rule.timezone, now);
     };
-    correct(&admin, "adjust", counter, detail, change).await
+    correct(&admin, (actor, "adjust"), counter, detail, change).await
 }
 
 /// `POST /v1/quotas/{name}/reset`
@@ -102,6 +103,7 @@ pub(super) async fn reset(
     Path(name): Path<String>,
     body: Body,
 ) -> Result<Json<Value>, ApiError> {
+    let actor = by.actor();
     by.may(Operation::ResetQuota)?;
     let detail = body.0.clone();
     let Reset { per, limit } = body.read()?;
@@ -116,12 +118,12 @@ pub(super) async fn reset(
             }
         }
     };
-    correct(&admin, "reset", counter, detail, change).await
+    correct(&admin, (actor, "reset"), counter, detail, change).await
 }
 
 async fn correct(
     admin: &Admin,
-    action: &str,
+    (actor, action): (String, &str),
     (name, rule): (CounterName, Rule),
     detail: Value,
     change: impl Fn(&mut Account, &Rule, u64) + Send + Sync + 'static,
@@ -132,7 +134,7 @@ async fn correct(
         account.standing(terms(&rule), now)
     });
     let object = format!("quotas/{}", name.rule);
-    let entry = Entry { at: Timestamp::now(), actor: "api".into(), action: action.into(), object, detail };
+    let entry = Entry { at: Timestamp::now(), actor, action: action.into(), object, detail };
     // Written down first: nothing is corrected that nobody can find later.
     block_in_place(|| records.write_down(&entry)).map_err(failed)?;
     let standings = book.update(vec![name.clone()], update).await.map_err(failed)?.into_iter().flatten();

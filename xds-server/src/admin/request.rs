@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::{Admin, error::ApiError, operation::Operation};
 use crate::{
-    access::Role,
+    access::{Role, Token},
     keys,
     listen::Peer,
     model::decode,
@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// A request from someone who has a token.
-pub(super) struct By(Role);
+pub(super) struct By(Token);
 
 /// A request from an administrator, where there are tokens.
 pub(super) struct Restorer;
@@ -52,7 +52,12 @@ pub(super) struct Body(pub(super) Value);
 impl By {
     /// The role, if it may ask for this.
     pub(super) fn may(self, operation: Operation) -> Result<Role, ApiError> {
-        if operation.roles().contains(&self.0.name()) { Ok(self.0) } else { Err(ApiError::role()) }
+        if operation.roles().contains(&self.0.role.name()) { Ok(self.0.role) } else { Err(ApiError::role()) }
+    }
+
+    /// Who it is, as the audit says it: the role and the token's name.
+    pub(super) fn actor(&self) -> String {
+        format!("{}/{}", self.0.role.name().as_str(), self.0.name)
     }
 }
 
@@ -67,7 +72,7 @@ impl FromRequestParts<Arc<Admin>> for By {
         });
         // Who guesses learns nothing from how long the look-up takes: it is by hash.
         let token = admin.registry.token(&keys::hash(token.unwrap_or_default()))?;
-        token.map(|token| Self(token.role)).ok_or_else(ApiError::unauthorized)
+        token.map(Self).ok_or_else(ApiError::unauthorized)
     }
 }
 

@@ -12,7 +12,10 @@ use serde_json::{Value, json};
 use tokio::task::block_in_place;
 
 use super::{Admin, error::ApiError, operation::Operation, request::By};
-use crate::records::database::{Bucket, COLUMNS, Question, Records};
+use crate::{
+    access::Role,
+    records::database::{Bucket, COLUMNS, Question, Records},
+};
 
 /// `GET /v1/usage`
 pub(super) async fn usage(
@@ -20,8 +23,11 @@ pub(super) async fn usage(
     State(admin): State<Arc<Admin>>,
     parts: Parts,
 ) -> Result<Json<Value>, ApiError> {
-    by.may(Operation::Usage)?;
-    let question = question(&parts, Timestamp::now().as_second())?;
+    let role = by.may(Operation::Usage)?;
+    let mut question = question(&parts, Timestamp::now().as_second())?;
+    if let Role::Provider(own) = role {
+        question.only.push(("provider", own.to_string()));
+    }
     let most = question.most;
     // One more than is shown says whether there are more.
     let question = Question { most: most.saturating_add(1), ..question };

@@ -1,9 +1,8 @@
-//! Sums of usage, and the audit of quotas, in an SQLite database of their own.
+//! Sums of usage, and the audit of quotas, in whichever database has them.
 
 use std::{
-    collections::{BTreeMap, HashMap},
-    fs::OpenOptions,
-    os::unix::fs::OpenOptionsExt,
+    collections::BTreeMap,
+    fmt::Debug,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
     thread,
@@ -11,22 +10,36 @@ use std::{
 };
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, params, params_from_iter, types::Value};
 use serde::Serialize;
 use tracing::error;
 
-use super::record::{Dimensions, Record};
+use super::{
+    postgres::Postgres,
+    record::{Dimensions, Record},
+    sqlite::Sqlite,
+};
+use crate::store::postgres::Address;
 
 /// A handle to the records.
 #[derive(Clone, Debug)]
 pub struct Records {
     queue: mpsc::SyncSender<Record>,
-    shared: Arc<Mutex<Shared>>,
+    base: Arc<Mutex<Box<dyn Base>>>,
 }
 
-#[derive(Debug)]
-struct Shared {
-    connection: Connection,
+/// A database of records.
+pub(super) trait Base: Debug + Send {
+    /// Adds all of a batch or nothing, and a batch that is saved again nothing; with `sweep`, forgets what is too old at that
+    /// second.
+    fn save(&mut self, batch: &Batch, sweep: Option<i64>) -> Result<(), RecordsError>;
+    /// When a key was used last.
+    fn last_used(&mut self, key: &str) -> Result<Option<i64>, RecordsError>;
+    /// The sums that are asked for, the oldest first.
+    fn usage(&mut self, question: &Question) -> Result<Vec<Row>, RecordsError>;
+    /// Writes down what was done.
+    fn write_down(&mut self, entry: &Entry) -> Result<(), RecordsError>;
+    /// What was done, the newest first.
+    fn audit(&mut self, most: usize) -> Result<Vec<Entry>, RecordsError>;
 }
 
 /// What is asked of the sums.
@@ -105,22 +118,22 @@ pub const COLUMNS: [&str; 8] =
     ["gateway", "domain", "consumer", "key", "provider", "model", "upstream_model", "source"];
 
 impl Records {
-    /// Opens the database, or makes it. One process has it at a time.
-    pub fn open(path: &Path) -> Result<Self, RecordsError> {
-        let made = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
-        drop(made?);
-        let connection = Connection::open(path)?;
-        connection.busy_timeout(BUSY)?;
-        connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        // A crash of the machine may cost the last records; one of the process costs none that was written.
-        connection.pragma_update(None, "synchronous", "NORMAL")?;
-        connection.execute_batch(&tables())?;
-        let shared = Arc::new(Mutex::new(Shared { connection }));
+    /// Opens a file, or makes it. One process has it at a time.
+    pub fn in_file(path: &Path) -> Result<Self, RecordsError> {
+        Ok(Self::over(Box::new(Sqlite::open(path)?)))
+    }
+
+    /// In a PostgreSQL database that several processes share.
+    pub fn in_postgres(address: &Address) -> Result<Self, RecordsError> {
+        Ok(Self::over(Box::new(Postgres::at(address)?)))
+    }
+
+    fn over(base: Box<dyn Base>) -> Self {
+        let base = Arc::new(Mutex::new(base));
         let (queue, waiting) = mpsc::sync_channel(MOST_WAITING);
-        let writer = Arc::clone(&shared);
+        let writer = Arc::clone(&base);
         thread::spawn(move || write(&writer, &waiting));
-        Ok(Self { queue, shared })
+        Self { queue, base }
     }
 
     /// Takes a record; false if there is no place for it.
@@ -130,87 +143,55 @@ impl Records {
 
     /// When a key was used last, in seconds since 1970; nothing if no record tells of it.
     pub fn last_used(&self, key: &str) -> Result<Option<i64>, RecordsError> {
-        let asked = "SELECT at FROM keys WHERE key = ?";
-        Ok(self.shared().connection.query_row(asked, [key], |row| row.get(0)).optional()?)
+        self.base().last_used(key)
     }
 
     /// The sums that are asked for, the oldest first.
     pub fn usage(&self, question: &Question) -> Result<Vec<Row>, RecordsError> {
-        let (table, seconds) = match question.bucket {
-            Bucket::Minute => ("usage_minutes", 60),
-            Bucket::Hour => ("usage_hours", 3600),
-            Bucket::Day => ("usage_hours", 86_400),
-        };
-        let by: String = question.by.iter().map(|column| format!(", {column}")).collect();
-        let mut sql = format!(
-            "SELECT bucket / {seconds} * {seconds} AS start, {SUMS}{by} FROM {table} WHERE bucket >= ? AND bucket < ?"
-        );
-        let mut values: Vec<Value> = vec![question.from.into(), question.to.into()];
-        for (column, value) in &question.only {
-            sql.push_str(&format!(" AND {column} = ?"));
-            values.push(value.clone().into());
-        }
-        sql.push_str(&format!(" GROUP BY start{by} ORDER BY start{by} LIMIT {}", question.most));
-        let shared = self.shared();
-        let mut statement = shared.connection.prepare(&sql)?;
-        let rows = statement.query_map(params_from_iter(values), |row| {
-            let named = |(at, column): (usize, &&'static str)| Ok((*column, row.get(at.saturating_add(10))?));
-            Ok(Row {
-                time: Timestamp::from_second(row.get(0)?).unwrap_or_default(),
-                requests: row.get(1)?,
-                errors: row.get(2)?,
-                input_tokens: row.get(3)?,
-                output_tokens: row.get(4)?,
-                cached_input_tokens: row.get(5)?,
-                reasoning_tokens: row.get(6)?,
-                cost: row.get(7)?,
-                mean_duration_ms: row.get(8)?,
-                mean_first_token_ms: row.get(9)?,
-                of: question.by.iter().enumerate().map(named).collect::<Result<_, rusqlite::Error>>()?,
-            })
-        })?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        self.base().usage(question)
     }
 
     /// Writes down what was done.
     pub fn write_down(&self, entry: &Entry) -> Result<(), RecordsError> {
-        let shared = self.shared();
-        let detail = entry.detail.to_string();
-        let sql = "INSERT INTO audit (at, actor, action, object, detail) VALUES (?, ?, ?, ?, ?)";
-        shared
-            .connection
-            .execute(sql, params![entry.at.as_second(), entry.actor, entry.action, entry.object, detail])?;
-        shared
-            .connection
-            .execute("DELETE FROM audit WHERE id <= (SELECT max(id) FROM audit) - ?", [MOST_ENTRIES])?;
-        Ok(())
+        self.base().write_down(entry)
     }
 
     /// What was done, the newest first.
     pub fn audit(&self, most: usize) -> Result<Vec<Entry>, RecordsError> {
-        let shared = self.shared();
-        let sql =
-            format!("SELECT at, actor, action, object, detail FROM audit ORDER BY id DESC LIMIT {most}");
-        let mut statement = shared.connection.prepare(&sql)?;
-        let entries = statement.query_map([], |row| {
-            Ok(Entry {
-                at: Timestamp::from_second(row.get(0)?).unwrap_or_default(),
-                actor: row.get(1)?,
-                action: row.get(2)?,
-                object: row.get(3)?,
-                detail: serde_json::from_str(&row.get::<_, String>(4)?).unwrap_or_default(),
-            })
-        })?;
-        Ok(entries.collect::<Result<_, _>>()?)
+        self.base().audit(most)
     }
 
-    fn shared(&self) -> MutexGuard<'_, Shared> {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    fn base(&self) -> MutexGuard<'_, Box<dyn Base>> {
+        self.base.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-#[derive(Clone, Copy, Default)]
-struct Sum {
+/// What is saved at once.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Batch {
+    /// Grows from one batch to the next.
+    pub(super) number: i64,
+    /// By the minute, and by what requests are told apart by.
+    pub(super) sums: BTreeMap<(i64, Dimensions), Sum>,
+    /// When each key was used last.
+    pub(super) keys: BTreeMap<String, i64>,
+}
+
+impl Batch {
+    pub(super) fn add(&mut self, record: &Record) {
+        let minute = record.at.saturating_sub(record.at.rem_euclid(60));
+        if !record.of.key.is_empty() {
+            let last = self.keys.entry(record.of.key.clone()).or_insert(record.at);
+            *last = record.at.max(*last);
+        }
+        let sum = self.sums.entry((minute, record.of.clone())).or_default();
+        sum.add(record);
+    }
+}
+
+/// What requests of one kind have come to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sum {
     requests: i64,
     errors: i64,
     input: i64,
@@ -224,6 +205,26 @@ struct Sum {
 }
 
 impl Sum {
+    /// The columns of [`Self::numbers`].
+    pub(super) const NAMES: [&str; 10] = [
+        "requests",
+        "errors",
+        "input",
+        "output",
+        "cached",
+        "reasoning",
+        "cost",
+        "duration_ms",
+        "first_ms",
+        "firsts",
+    ];
+
+    pub(super) fn numbers(&self) -> [i64; 10] {
+        let Self { requests, errors, input, output, cached, reasoning, cost, duration_ms, first_ms, firsts } =
+            *self;
+        [requests, errors, input, output, cached, reasoning, cost, duration_ms, first_ms, firsts]
+    }
+
     fn add(&mut self, record: &Record) {
         let narrow = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         let plus = |sum: &mut i64, number: i64| *sum = sum.saturating_add(number);
@@ -240,156 +241,46 @@ impl Sum {
     }
 }
 
-/// Adds up what comes, and writes it once a second.
-fn write(shared: &Mutex<Shared>, waiting: &mpsc::Receiver<Record>) {
-    let mut swept = 0;
+/// Adds up what comes, and writes it twice a second. What cannot be written is tried again with the next; the queue fills
+/// meanwhile.
+fn write(base: &Mutex<Box<dyn Base>>, waiting: &mpsc::Receiver<Record>) {
+    let (mut swept, mut number) = (0, 0_i64);
     while let Ok(first) = waiting.recv() {
         thread::sleep(EVERY);
-        let mut sums: HashMap<(i64, Dimensions), Sum> = HashMap::new();
-        let mut keys = BTreeMap::new();
+        number = number.saturating_add(1);
+        let mut batch = Batch { number, ..Batch::default() };
         for record in std::iter::once(first).chain(waiting.try_iter().take(MOST_WAITING)) {
-            let minute = record.at.saturating_sub(record.at.rem_euclid(60));
-            sums.entry((minute, record.of.clone())).or_default().add(&record);
-            if !record.of.key.is_empty() {
-                let last = keys.entry(record.of.key.clone()).or_insert(record.at);
-                *last = record.at.max(*last);
-            }
+            batch.add(&record);
         }
         let now = Timestamp::now().as_second();
-        let sweeps = now.saturating_sub(swept) >= 3600;
-        swept = if sweeps { now } else { swept };
-        let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(problem) = save(&mut shared.connection, &sums, &keys, sweeps.then_some(now)) {
-            error!("usage records were not saved: {problem}");
+        let sweep = (now.saturating_sub(swept) >= 3600).then_some(now);
+        while let Err(problem) = base.lock().unwrap_or_else(PoisonError::into_inner).save(&batch, sweep) {
+            error!("usage records are not saved, and are tried again: {problem}");
+            thread::sleep(AGAIN);
         }
+        swept = sweep.unwrap_or(swept);
     }
-}
-
-fn save(
-    connection: &mut Connection,
-    sums: &HashMap<(i64, Dimensions), Sum>,
-    keys: &BTreeMap<String, i64>,
-    sweep: Option<i64>,
-) -> Result<(), RecordsError> {
-    let transaction = connection.transaction()?;
-    for (table, seconds, kept) in TABLES {
-        let mut put = transaction.prepare(&upsert(table))?;
-        for ((minute, of), sum) in sums {
-            let bucket = minute.saturating_sub(minute.rem_euclid(seconds));
-            let Dimensions { gateway, domain, consumer, key, provider, model, upstream_model, source } = of;
-            put.execute(params![
-                bucket,
-                gateway,
-                domain,
-                consumer,
-                key,
-                provider,
-                model,
-                upstream_model,
-                source,
-                sum.requests,
-                sum.errors,
-                sum.input,
-                sum.output,
-                sum.cached,
-                sum.reasoning,
-                sum.cost,
-                sum.duration_ms,
-                sum.first_ms,
-                sum.firsts,
-            ])?;
-        }
-        drop(put);
-        if let Some(now) = sweep {
-            transaction
-                .execute(&format!("DELETE FROM {table} WHERE bucket < ?"), [now.saturating_sub(kept)])?;
-        }
-    }
-    let mut put = transaction.prepare(USED)?;
-    for (key, at) in keys {
-        put.execute(params![key, at])?;
-    }
-    drop(put);
-    if let Some(now) = sweep {
-        transaction.execute("DELETE FROM keys WHERE at < ?", [now.saturating_sub(UNUSED)])?;
-    }
-    Ok(transaction.commit()?)
-}
-
-fn tables() -> String {
-    let text: String = COLUMNS.iter().map(|column| format!("{column} TEXT NOT NULL, ")).collect();
-    let numbers: String = NUMBERS.iter().map(|column| format!("{column} INTEGER NOT NULL, ")).collect();
-    let usage = TABLES.map(|(table, ..)| {
-        let key = COLUMNS.join(", ");
-        format!(
-            "CREATE TABLE IF NOT EXISTS {table} (bucket INTEGER NOT NULL, {text}{numbers}\
-             PRIMARY KEY (bucket, {key})) STRICT, WITHOUT ROWID;"
-        )
-    });
-    format!("{}{AUDIT}{KEYS}", usage.concat())
-}
-
-fn upsert(table: &str) -> String {
-    let columns = COLUMNS.join(", ");
-    let numbers = NUMBERS.join(", ");
-    let places = vec!["?"; COLUMNS.len().saturating_add(NUMBERS.len()).saturating_add(1)].join(", ");
-    let sums: Vec<_> =
-        NUMBERS.iter().map(|column| format!("{column} = {column} + excluded.{column}")).collect();
-    format!(
-        "INSERT INTO {table} (bucket, {columns}, {numbers}) VALUES ({places}) \
-         ON CONFLICT (bucket, {columns}) DO UPDATE SET {}",
-        sums.join(", ")
-    )
 }
 
 /// Why the records cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordsError {
-    /// The database failed.
+    /// SQLite failed.
     #[error("the database of records failed: {0}")]
-    Database(#[from] rusqlite::Error),
+    Sqlite(#[from] rusqlite::Error),
+    /// PostgreSQL failed.
+    #[error("the database of records failed: {}", .0.as_db_error().map_or_else(|| .0.to_string(), ToString::to_string))]
+    Postgres(#[from] tokio_postgres::Error),
+    /// PostgreSQL is not to be had now.
+    #[error("the database of records is away: {0}")]
+    Away(String),
     /// The file cannot be made.
-    #[error("the file of records cannot be opened: {0}")]
+    #[error("the records cannot be opened: {0}")]
     File(#[from] std::io::Error),
 }
 
-const NUMBERS: [&str; 10] = [
-    "requests",
-    "errors",
-    "input",
-    "output",
-    "cached",
-    "reasoning",
-    "cost",
-    "duration_ms",
-    "first_ms",
-    "firsts",
-];
-
-const SUMS: &str = "sum(requests), sum(errors), sum(input), sum(output), sum(cached), sum(reasoning), \
-    sum(cost) / 1e9, sum(duration_ms) * 1.0 / sum(requests), sum(first_ms) * 1.0 / nullif(sum(firsts), 0)";
-
-/// How long a key that is used no more is remembered.
-const UNUSED: i64 = 400 * 86_400;
-/// When each key was used last, by the second.
-const KEYS: &str =
-    "CREATE TABLE IF NOT EXISTS keys (key TEXT PRIMARY KEY, at INTEGER NOT NULL) STRICT, WITHOUT ROWID;";
-const USED: &str =
-    "INSERT INTO keys (key, at) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET at = max(at, excluded.at)";
-const AUDIT: &str = "CREATE TABLE IF NOT EXISTS audit (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        at INTEGER NOT NULL,
-        actor TEXT NOT NULL,
-        action TEXT NOT NULL,
-        object TEXT NOT NULL,
-        detail TEXT NOT NULL
-    ) STRICT;";
-
-/// Each table, the length of its buckets, and for how long they are kept.
-const TABLES: [(&str, i64, i64); 2] =
-    [("usage_minutes", 60, 2 * 86_400), ("usage_hours", 3600, 400 * 86_400)];
 const EVERY: Duration = Duration::from_millis(500);
-const BUSY: Duration = Duration::from_secs(1);
+/// How long is waited after a failure.
+const AGAIN: Duration = Duration::from_secs(1);
 /// Records that wait to be added up.
 const MOST_WAITING: usize = 100_000;
-const MOST_ENTRIES: i64 = 100_000;

@@ -47,6 +47,14 @@ pub struct Dimensions {
     pub source: String,
 }
 
+impl Dimensions {
+    /// Them all, in the order of [`super::database::COLUMNS`].
+    pub fn values(&self) -> [&str; 8] {
+        let Self { gateway, domain, consumer, key, provider, model, upstream_model, source } = self;
+        [gateway, domain, consumer, key, provider, model, upstream_model, source]
+    }
+}
+
 /// The tags of a record, each with the format in which Envoy writes it.
 pub const TAGS: [(&str, &str); 16] = [
     ("at", "%START_TIME(%s)%"),

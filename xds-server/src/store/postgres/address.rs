@@ -52,7 +52,7 @@ impl Address {
     }
 
     /// A connection that the runtime drives.
-    pub(super) async fn connect(&self) -> Result<Client, StoreError> {
+    pub(crate) async fn connect(&self) -> Result<Client, StoreError> {
         let (client, connection) = self.open().await?;
         // How it ends is seen by whoever uses the client next.
         tokio::spawn(async { drop(connection.await) });
