@@ -205,6 +205,45 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn hostile_arguments_stay_one_value_where_their_position_puts_them(
+        a in "\\PC{0,12}|[\\x00-\\x7f]{0,12}", b in "(\\.|/|%|\\\\|\"|&|=|\r\n|#|\\?|;|\\+|\\{\\{|\\}\\}){0,8}", form: bool,
+    ) {
+        let args = json!([
+            {"name": "p"}, {"name": "q", "position": "query"}, {"name": "h_1", "position": "header"},
+            {"name": "r", "type": "array", "items": {"type": "string"}, "style": "repeat", "position": "query"},
+            {"name": "k", "position": "cookie"}, {"name": "m", "position": "body"}
+        ]);
+        let media = if form { "application/x-www-form-urlencoded" } else { "application/json" };
+        let request = json!({"method": "POST", "path": "/base/{p}", "content_type": media});
+        let data = json!({"p": b, "q": a, "h_1": a, "r": [a, b], "k": b, "m": a});
+        let Ok(outgoing) = sent(request, args, data) else { return Ok(()) };
+        prop_assert_eq!(&outgoing.method, "POST");
+        let (path, query) = outgoing.path.split_once('?').unwrap();
+        prop_assert_eq!(path.split('/').count(), 3);
+        prop_assert_eq!(percent_decoded(path), format!("/base/{b}"));
+        prop_assert!(outgoing.path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#'));
+        let pairs: Vec<_> = query.split('&').map(percent_decoded).collect();
+        prop_assert_eq!(pairs, [format!("q={a}"), format!("r={a}"), format!("r={b}")]);
+        let mut names: Vec<_> = outgoing.headers.iter().map(|(name, _)| name.as_str()).collect();
+        names.sort_unstable();
+        prop_assert_eq!(names, ["content-type", "cookie", "h-1"]);
+        for (_, value) in &outgoing.headers {
+            prop_assert!(value.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{value:?}");
+        }
+        let cookie = outgoing.headers.iter().find(|(name, _)| name == "cookie").unwrap();
+        prop_assert_eq!(cookie.1.split(';').count(), 1);
+        if form {
+            let body = str::from_utf8(&outgoing.body).unwrap();
+            prop_assert_eq!(body.split('&').count(), 1);
+            prop_assert_eq!(percent_decoded(&body.replace('+', " ")), format!("m={a}"));
+        } else {
+            prop_assert_eq!(serde_json::from_slice::<Value>(&outgoing.body).unwrap(), json!({"m": a}));
+        }
+    }
+}
+
 fn percent_decoded(text: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();
