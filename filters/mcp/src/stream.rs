@@ -16,6 +16,7 @@ use weir_schema::state::{self, Grant};
 use weir_wire::openai::ApiError;
 
 use crate::catalog::Served;
+use crate::era::VERSION_HEADER;
 use crate::filter::{CALLS_REFUSED, MESSAGES, Mcp, REFUSED, RELAYED, UNIDENTIFIED};
 use crate::mirror::Mirror;
 use crate::outcome::Kind;
@@ -236,6 +237,10 @@ impl Stream for McpStream {
             return refuse(cx, reply::refused(403, "weir_mcp_origin", "this Origin may not call the server"));
         }
         if head.text(ROUTE_HEADER) == Some(HUB_ROUTE) {
+            // Since 2026-07-28 a stream is asked for by a message.
+            if place == Place::Endpoint && names_modern(head) {
+                return refuse(cx, reply::method_not_allowed(place));
+            }
             return self.relay(cx);
         }
         match place {
@@ -374,6 +379,11 @@ fn is_json(head: &Head<'_>) -> bool {
     let media = head.text("content-type").unwrap_or_default();
     let is_json = media.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json");
     is_json && ApiError::unless_json(head.get("content-type"), head.get("content-encoding")).is_ok()
+}
+
+/// Whether the header names a revision without sessions.
+fn names_modern(head: &Head<'_>) -> bool {
+    head.text(VERSION_HEADER).and_then(Version::parse).is_some_and(Version::is_modern)
 }
 
 /// Whether a server behind this one has streams of its own and ends sessions.

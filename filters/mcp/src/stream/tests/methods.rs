@@ -123,6 +123,15 @@ fn values_are_completed() {
 }
 
 #[test]
+fn since_2026_07_28_a_stream_is_asked_for_by_a_message() {
+    let mut with_hub = config();
+    with_hub["hub"] = true.into();
+    let mut request = Request::with("team", with_hub);
+    let seen = request.head("GET", "/logging-mcp", &[(ROUTE_HEADER, HUB_ROUTE), LATEST]);
+    assert_eq!(seen.text().0, 405);
+}
+
+#[test]
 fn a_hub_holds_the_streams_and_tells_of_changes() {
     let mut with_hub = config();
     with_hub["hub"] = true.into();
