@@ -43,6 +43,7 @@ CONFIGURATIONS = {
     "quota": {"rules": [{"name": "all", "per": ["consumer"], "limits": {"rpm": 10**9, "tpm": 10**12}}]},
     "model-compat": {"cluster": "small", "base_path": "/v1", "authority": "small"},
 }
+WITHOUT_QUOTA_AND_WITH = ["auth, router, model-compat", "auth, router, quota, model-compat"]
 STREAMED = ["bare Envoy", "auth, router", "auth, router, quota, model-compat"]
 
 
@@ -150,22 +151,23 @@ class Gateway:
 
 
 def load(gateway, folder, body=BODY):
-    """Requests a second, and CPU microseconds of Envoy for each."""
+    """Requests a second, CPU microseconds of Envoy for each, and their latency in milliseconds: p50 and p99."""
     script = folder / "post.lua"
     script.write_text(
         f"wrk.method, wrk.body = 'POST', [==[{body}]==]\n"
         f"wrk.headers['authorization'] = 'Bearer {KEY}'\nwrk.headers['content-type'] = 'application/json'\n"
-        "done = function(s) io.write(string.format('%d %d %d\\n', s.requests, s.duration, s.errors.status)) end\n"
+        "done = function(s, latency) io.write(string.format('%d %d %d %d %d\\n', s.requests, s.duration, s.errors.status, "
+        "latency:percentile(50), latency:percentile(99))) end\n"
     )
     before = gateway.cpu_seconds()
     url = f"http://127.0.0.1:{gateway.port}/v1/chat/completions"
     command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}", "-s", str(script), url]
     out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    requests, micros, errors = map(int, out.splitlines()[-1].split())
+    requests, micros, errors, *latency = map(int, out.splitlines()[-1].split())
     if errors or not requests:
         sys.exit(f"bench: {errors} of {requests} requests failed")
     used = gateway.cpu_seconds() - before
-    return requests / micros * 1e6, used / requests * 1e6
+    return requests / micros * 1e6, used / requests * 1e6, *(micros / 1e3 for micros in latency)
 
 
 def host_calls(folder, upstream):
@@ -217,20 +219,25 @@ def report(gateways, loads):
     middle = {chain: [statistics.median(column) for column in zip(*loads[chain])] for chain in gateways}
     bare = middle["bare Envoy"]
     print(f"\nMedian of {ROUNDS} rounds of {SECONDS} s, {CONNECTIONS} connections, one worker:\n")
-    head = ("chain", "req/s", "ratio", "CPU µs/req", "ratio", "RSS MiB", "start s")
+    head = ("chain", "req/s", "ratio", "CPU µs/req", "ratio", "p50 ms", "p99 ms", "RSS MiB", "start s")
     print("| " + " | ".join(head) + " |\n|" + "---|" * len(head))
     for chain, gateway in gateways.items():
-        rate, cpu = middle[chain]
+        rate, cpu, p50, p99 = middle[chain]
         row = (
             chain,
             f"{rate:.0f}",
             f"{rate / bare[0]:.2f}",
             f"{cpu:.0f}",
             f"{cpu / bare[1]:.2f}",
+            f"{p50:.2f}",
+            f"{p99:.2f}",
             f"{gateway.rss_mib():.0f}",
             f"{gateway.cold_start:.1f}",
         )
         print("| " + " | ".join(row) + " |")
+    without, quota = (middle[chain][2:] for chain in WITHOUT_QUOTA_AND_WITH)
+    added = ", ".join(f"{name} {after - before:+.2f} ms" for name, before, after in zip(("p50", "p99"), without, quota))
+    print(f"\nLatency that quota adds: {added}")
 
 
 def report_streams(loads):
@@ -240,9 +247,9 @@ def report_streams(loads):
     print(f"\nStreams of {EVENTS} events, in the same rounds:\n")
     head = ("chain", "events/s", "ratio", "CPU µs/event", "more than bare")
     print("| " + " | ".join(head) + " |\n|" + "---|" * len(head))
-    for chain, (_, cpu) in middle.items():
-        rate = statistics.median(rate for rate, _ in loads[chain]) * EVENTS
-        ratio = rate / (statistics.median(rate for rate, _ in loads["bare Envoy"]) * EVENTS)
+    for chain, (_, cpu, *_) in middle.items():
+        rate = statistics.median(rate for rate, *_ in loads[chain]) * EVENTS
+        ratio = rate / (statistics.median(rate for rate, *_ in loads["bare Envoy"]) * EVENTS)
         print(f"| {chain} | {rate:.0f} | {ratio:.2f} | {cpu:.1f} | {cpu - bare:+.1f} |")
 
 
