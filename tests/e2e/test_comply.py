@@ -40,7 +40,7 @@ def run(suite, url, name, key="none"):
     command = [Path(sys.executable).with_name("llm-comply"), "-u", url, "-k", key, "-m", name, "--format", suite]
     # The server writes as many words of a chat as it may, so its chats end for another reason than its messages.
     command += ["--json", "--ignore", "stop_reason"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     results = json.loads(done.stdout)["results"]
     return {result["id"]: (result["status"], result.get("errors")) for result in results}
 

@@ -8,6 +8,7 @@ import pytest
 from openai import AuthenticationError, OpenAI
 
 from harness.process import ROOT, Process
+from test_comply import run as comply
 
 RUN = ROOT / "examples/quickstart/run.py"
 QUESTION = [{"role": "user", "content": "Why do plants need sunlight?"}]
@@ -61,6 +62,16 @@ def test_the_printed_curl_works(running):
     curl = re.search(r"^curl .+?(?=\n\n)", running.text(), re.MULTILINE | re.DOTALL)[0]
     answer = subprocess.run(["bash", "-c", curl], capture_output=True, text=True, check=True, timeout=120).stdout
     assert '"choices"' in answer, answer
+
+
+def test_only_what_fails_at_the_real_model_server_fails_through_the_gateway(running, exported, logs):
+    """By llm-comply's suite of chats: llama.cpp leaves out members that OpenAI has, and this model sees no images."""
+    upstream = re.search(r"upstream: \"(\S+)\"", (logs / "quickstart/weir.yaml").read_text())[1]
+    keys = {upstream: "none", exported["OPENAI_BASE_URL"]: exported["OPENAI_API_KEY"]}
+    runs = [comply("openai-chat", url, "smollm2", key) for url, key in keys.items()]
+    direct, through = ({test for test, (status, _) in one.items() if status == "failed"} for one in runs)
+    print(f"llama.cpp fails {sorted(direct)} of {len(runs[0])}, and through the gateway {sorted(through)}")
+    assert len(direct) < len(runs[0]) and through <= direct
 
 
 def test_another_key_is_refused(exported):
