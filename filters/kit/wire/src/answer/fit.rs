@@ -46,6 +46,10 @@ struct Seen {
     /// It has a list of choices, which may be empty.
     choices: Option<usize>,
     usage: bool,
+    /// What comes to an answer of another interface than chat completions.
+    delta: Option<Range<usize>>,
+    /// It has a member in which other interfaces tell more than a delta.
+    more: bool,
     /// How many of the choices say nothing any more.
     silent: usize,
 }
@@ -93,7 +97,12 @@ impl Fit {
                     }
                     seen.choices = Some(choices);
                 }
-                b"usage" => seen.usage |= self.usage(json, value, splice),
+                b"usage" => {
+                    seen.more = true;
+                    seen.usage |= self.usage(json, value, splice);
+                }
+                b"delta" => seen.delta = Some(value),
+                b"candidates" | b"usageMetadata" => seen.more = true,
                 // Groq has it there, unless it is asked for.
                 b"x_groq" => {
                     if let Some(usage) = walk::member(json, value, b"usage") {
@@ -105,6 +114,7 @@ impl Fit {
                 b"error" => self.course.learn_error(json.get(value).unwrap_or_default()),
                 // Where Anthropic's interface and that of responses have the model.
                 b"message" | b"response" => {
+                    seen.more = true;
                     if let Some(model) = walk::member(json, value, b"model") {
                         self.model(json, model.value, splice);
                     }
@@ -246,8 +256,12 @@ impl Step for Fit {
         }
         let mut splice = Splice::of(event.data);
         let seen = self.read(event.data, false, &mut splice);
-        if seen.choices.is_none() {
-            self.tally.event(event.data);
+        match &seen.delta {
+            _ if seen.choices.is_some() => {}
+            // Where all is read there is more than a delta, which is rare; a delta comes with every token.
+            _ if seen.more => self.tally.event(event.data),
+            Some(delta) => self.tally.part(|text| weigh_delta(event.data, delta.clone(), text)),
+            None => {}
         }
         if self.course.has_failed() {
             self.finish_reason.get_or_insert_with(|| FAILED.to_owned());
@@ -282,6 +296,14 @@ impl Step for Fit {
             self.tally.event(body);
         }
         splice.finish()
+    }
+}
+
+/// Weighs a delta, which is a text or an object with some.
+fn weigh_delta(json: &[u8], delta: Range<usize>, text: &mut Weight) {
+    match json.get(delta.start) {
+        Some(b'"') => text.add(text_of(json, delta)),
+        Some(_) | None => weigh(json, delta, text),
     }
 }
 

@@ -154,3 +154,27 @@ proptest! {
         prop_assert_eq!(stream(&terms(), &chunks), (fitted(), TOTALS));
     }
 }
+
+#[test]
+fn deltas_of_messages_and_responses_are_counted_as_the_meter_counts_them() {
+    let events = [
+        r#"{"type":"message_start","message":{"usage":{"input_tokens":7,"output_tokens":1}}}"#,
+        r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#,
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a few words"}}"#,
+        r#"{"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":"[1, 2]"}}"#,
+        r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":5}}"#,
+        r#"{"type":"response.output_text.delta","delta":"and more of them","logprobs":[]}"#,
+        r#"{"type":"response.output_text.done","text":"and more of them"}"#,
+        r#"{"type":"response.completed","response":{"usage":{"input_tokens":8,"output_tokens":6}}}"#,
+        r#"{"candidates":[{"content":{"parts":[{"text":"some"}]}}],"usageMetadata":{"promptTokenCount":9}}"#,
+    ];
+    let mut way = Pipeline::new(Terms::default());
+    let mut meter = crate::Meter::of(Some(b"text/event-stream"));
+    for event in events {
+        let event = format!("data: {event}\n\n");
+        assert_eq!(way.feed(event.as_bytes(), false), None);
+        meter.feed(event.as_bytes());
+        assert_eq!(way.tally().totals(), meter.totals(), "{event}");
+    }
+    assert_eq!((meter.totals().input, meter.totals().output), (Some(9), Some(6)));
+}
