@@ -10,6 +10,7 @@ mod chat;
 mod failure;
 mod gemini;
 mod responses;
+mod steps;
 
 #[cfg(test)]
 mod tests;

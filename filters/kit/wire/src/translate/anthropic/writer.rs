@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 
 use super::REASONS;
-use crate::answer::{Frame, Step, broken};
-use crate::openai::DONE;
+use crate::answer::{Frame, Step};
 use crate::sse::SseEvent;
 use crate::translate::chat::{Tokens, text};
 use crate::translate::failure::Failure;
+use crate::translate::steps::{self, WriteEvents};
 
 /// Writes an answer of messages.
 ///
@@ -42,45 +42,6 @@ impl Writer {
     pub(crate) fn new(thinking: bool) -> Self {
         let (reason, tokens) = (None, Tokens::default());
         Self { thinking, begun: false, ended: false, blocks: 0, open: None, calls: 0, reason, tokens }
-    }
-
-    fn chunk(&mut self, chunk: &Value, frames: &mut Vec<Frame>) {
-        if !self.begun {
-            self.begun = true;
-            let message = json!({
-                "id": id(chunk), "type": "message", "role": "assistant", "model": chunk.get("model"), "content": [],
-                "stop_reason": null, "stop_sequence": null, "stop_details": null, "container": null,
-                "usage": usage(Tokens::default()),
-            });
-            frames.push(frame(&json!({"type": "message_start", "message": message})));
-            frames.push(frame(&json!({"type": "ping"})));
-        }
-        if let Some(usage) = chunk.get("usage").filter(|usage| usage.is_object()) {
-            self.tokens = Tokens::of(usage);
-        }
-        let Some(choice) = chunk.pointer("/choices/0") else { return };
-        let delta = choice.get("delta").unwrap_or(&Value::Null);
-        let piece = |name: &str| text(delta, name).filter(|piece| !piece.is_empty());
-        let thought = piece("reasoning_content").or_else(|| piece("reasoning")).filter(|_| self.thinking);
-        if let Some(thought) = thought {
-            self.open(
-                Block::Thinking,
-                || json!({"type": "thinking", "thinking": "", "signature": ""}),
-                frames,
-            );
-            self.delta(&json!({"type": "thinking_delta", "thinking": thought}), frames);
-        }
-        if let Some(said) = piece("content").or_else(|| piece("refusal")) {
-            self.open(Block::Text, || json!({"type": "text", "text": "", "citations": null}), frames);
-            self.delta(&json!({"type": "text_delta", "text": said}), frames);
-        }
-        let calls = delta.get("tool_calls").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-        for (at, call) in (0_u64..).zip(calls) {
-            self.call(call.get("index").and_then(Value::as_u64).unwrap_or(at), call, frames);
-        }
-        if let Some(reason) = text(choice, "finish_reason") {
-            self.reason = Some(reason.to_owned());
-        }
     }
 
     fn call(&mut self, index: u64, call: &Value, frames: &mut Vec<Frame>) {
@@ -129,26 +90,6 @@ impl Writer {
         }
     }
 
-    fn fail(&mut self, failure: &Failure, frames: &mut Vec<Frame>) {
-        self.ended = true;
-        frames.push(frame(&failure.to_messages()));
-    }
-
-    /// The stream has ended, as it should if it has said why.
-    fn finish(&mut self, frames: &mut Vec<Frame>) {
-        if self.ended {
-            return;
-        }
-        let Some(reason) = self.reason.take() else {
-            return self.fail(&Failure::in_stream(broken().to_string().as_bytes()), frames);
-        };
-        self.close(frames);
-        self.ended = true;
-        let delta = json!({"stop_reason": stop_reason(&reason), "stop_sequence": null});
-        frames.push(frame(&json!({"type": "message_delta", "delta": delta, "usage": usage(self.tokens)})));
-        frames.push(frame(&json!({"type": "message_stop"})));
-    }
-
     fn blocks_of(&self, message: &Value) -> Vec<Value> {
         let piece = |name: &str| text(message, name).filter(|piece| !piece.is_empty());
         let thought = piece("reasoning_content").or_else(|| piece("reasoning")).filter(|_| self.thinking);
@@ -170,30 +111,73 @@ impl Writer {
     }
 }
 
-impl Step for Writer {
-    fn event(&mut self, event: &SseEvent<'_>, next: &mut dyn FnMut(&SseEvent<'_>)) {
-        let mut frames = Vec::new();
-        if event.data == DONE {
-            self.finish(&mut frames);
-        } else if let Ok(chunk) = serde_json::from_slice::<Value>(event.data)
-            && !self.ended
-        {
-            match chunk.get("error").filter(|error| !error.is_null()) {
-                Some(_) => self.fail(&Failure::in_stream(event.data), &mut frames),
-                None => self.chunk(&chunk, &mut frames),
-            }
+impl WriteEvents for Writer {
+    fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    fn chunk(&mut self, chunk: &Value, frames: &mut Vec<Frame>) {
+        if !self.begun {
+            self.begun = true;
+            let message = json!({
+                "id": id(chunk), "type": "message", "role": "assistant", "model": chunk.get("model"), "content": [],
+                "stop_reason": null, "stop_sequence": null, "stop_details": null, "container": null,
+                "usage": usage(Tokens::default()),
+            });
+            frames.push(frame(&json!({"type": "message_start", "message": message})));
+            frames.push(frame(&json!({"type": "ping"})));
         }
-        for frame in frames {
-            next(&frame.event());
+        if let Some(usage) = chunk.get("usage").filter(|usage| usage.is_object()) {
+            self.tokens = Tokens::of(usage);
+        }
+        let Some(choice) = chunk.pointer("/choices/0") else { return };
+        let delta = choice.get("delta").unwrap_or(&Value::Null);
+        let piece = |name: &str| text(delta, name).filter(|piece| !piece.is_empty());
+        let thought = piece("reasoning_content").or_else(|| piece("reasoning")).filter(|_| self.thinking);
+        if let Some(thought) = thought {
+            self.open(
+                Block::Thinking,
+                || json!({"type": "thinking", "thinking": "", "signature": ""}),
+                frames,
+            );
+            self.delta(&json!({"type": "thinking_delta", "thinking": thought}), frames);
+        }
+        if let Some(said) = piece("content").or_else(|| piece("refusal")) {
+            self.open(Block::Text, || json!({"type": "text", "text": "", "citations": null}), frames);
+            self.delta(&json!({"type": "text_delta", "text": said}), frames);
+        }
+        let calls = delta.get("tool_calls").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        for (at, call) in (0_u64..).zip(calls) {
+            self.call(call.get("index").and_then(Value::as_u64).unwrap_or(at), call, frames);
+        }
+        if let Some(reason) = text(choice, "finish_reason") {
+            self.reason = Some(reason.to_owned());
         }
     }
 
+    fn fail(&mut self, failure: &Failure, frames: &mut Vec<Frame>) {
+        self.ended = true;
+        frames.push(frame(&failure.to_messages()));
+    }
+
+    fn finish(&mut self, frames: &mut Vec<Frame>) -> bool {
+        let Some(reason) = self.reason.take() else { return false };
+        self.close(frames);
+        self.ended = true;
+        let delta = json!({"stop_reason": stop_reason(&reason), "stop_sequence": null});
+        frames.push(frame(&json!({"type": "message_delta", "delta": delta, "usage": usage(self.tokens)})));
+        frames.push(frame(&json!({"type": "message_stop"})));
+        true
+    }
+}
+
+impl Step for Writer {
+    fn event(&mut self, event: &SseEvent<'_>, next: &mut dyn FnMut(&SseEvent<'_>)) {
+        steps::write(self, event, next);
+    }
+
     fn end(&mut self, next: &mut dyn FnMut(&SseEvent<'_>)) {
-        let mut frames = Vec::new();
-        self.finish(&mut frames);
-        for frame in frames {
-            next(&frame.event());
-        }
+        steps::finish(self, next);
     }
 
     fn body(&mut self, body: &[u8]) -> Option<Vec<u8>> {

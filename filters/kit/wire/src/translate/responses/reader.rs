@@ -2,10 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::answer::{Frame, Step, broken};
+use crate::answer::{Frame, Step};
 use crate::sse::SseEvent;
 use crate::translate::chat::{Chunks, Tokens, done, text};
 use crate::translate::failure::Failure;
+use crate::translate::steps;
 
 /// Reads an answer of responses.
 #[derive(Debug)]
@@ -76,15 +77,12 @@ impl Reader {
 
 impl Step for Reader {
     fn event(&mut self, event: &SseEvent<'_>, next: &mut dyn FnMut(&SseEvent<'_>)) {
-        let Ok(data) = serde_json::from_slice(event.data) else { return };
-        for frame in self.frames(&data) {
-            next(&frame.event());
-        }
+        steps::read(event, next, |event| self.frames(event));
     }
 
     fn end(&mut self, next: &mut dyn FnMut(&SseEvent<'_>)) {
         if !self.ended {
-            next(&Frame::of(None, broken().to_string().as_bytes()).event());
+            steps::break_off(next);
         }
     }
 

@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::answer::{Frame, Step, broken};
-use crate::openai::DONE;
+use crate::answer::{Frame, Step};
 use crate::sse::SseEvent;
 use crate::translate::chat::{Tokens, text};
 use crate::translate::failure::Failure;
+use crate::translate::steps::{self, WriteEvents};
 
 /// Writes an answer of responses. Its output is repeated at the end of a stream, so it is kept, up to a limit.
 #[derive(Debug)]
@@ -106,49 +106,6 @@ impl Writer {
         }
         self.sequence = self.sequence.saturating_add(1);
         frames.push(Frame::of(Some(kind), event.to_string().as_bytes()));
-    }
-
-    fn chunk(&mut self, chunk: &Value, frames: &mut Vec<Frame>) {
-        if !self.begun {
-            self.begin(chunk);
-            let response = self.response("in_progress", Value::Null);
-            self.event("response.created", json!({"response": response}), frames);
-            self.event("response.in_progress", json!({"response": response}), frames);
-        }
-        if let Some(usage) = chunk.get("usage").filter(|usage| usage.is_object()) {
-            self.usage = Some(Tokens::of(usage));
-        }
-        let Some(choice) = chunk.pointer("/choices/0") else { return };
-        let delta = choice.get("delta").unwrap_or(&Value::Null);
-        let piece = |name: &str| text(delta, name).filter(|piece| !piece.is_empty());
-        for (kind, piece) in [
-            (Kind::Reasoning, piece("reasoning_content").or_else(|| piece("reasoning"))),
-            (Kind::Text, piece("content")),
-            (Kind::Refusal, piece("refusal")),
-        ] {
-            if let Some(piece) = piece {
-                self.go_on(kind, &Value::Null, frames);
-                self.write(piece, frames);
-            }
-        }
-        let calls = delta.get("tool_calls").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-        for (at, call) in (0_u64..).zip(calls) {
-            let index = call.get("index").and_then(Value::as_u64).unwrap_or(at);
-            let open = self.open.as_ref().map(|open| open.kind);
-            if index < self.calls && open != Some(Kind::Call(index)) {
-                // An item that is done cannot go on, and arguments must not get lost.
-                return self.fail(&Failure::in_stream(INTERLEAVED), frames);
-            }
-            self.calls = self.calls.max(index.saturating_add(1));
-            self.go_on(Kind::Call(index), call, frames);
-            let arguments = call.pointer("/function/arguments").and_then(Value::as_str);
-            if let Some(piece) = arguments.filter(|piece| !piece.is_empty()) {
-                self.write(piece, frames);
-            }
-        }
-        if let Some(reason) = text(choice, "finish_reason") {
-            self.reason = Some(reason.to_owned());
-        }
     }
 
     /// Goes on with an item, after the one before is done.
@@ -258,6 +215,55 @@ impl Writer {
             }
         }
     }
+}
+
+impl WriteEvents for Writer {
+    fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    fn chunk(&mut self, chunk: &Value, frames: &mut Vec<Frame>) {
+        if !self.begun {
+            self.begin(chunk);
+            let response = self.response("in_progress", Value::Null);
+            self.event("response.created", json!({"response": response}), frames);
+            self.event("response.in_progress", json!({"response": response}), frames);
+        }
+        if let Some(usage) = chunk.get("usage").filter(|usage| usage.is_object()) {
+            self.usage = Some(Tokens::of(usage));
+        }
+        let Some(choice) = chunk.pointer("/choices/0") else { return };
+        let delta = choice.get("delta").unwrap_or(&Value::Null);
+        let piece = |name: &str| text(delta, name).filter(|piece| !piece.is_empty());
+        for (kind, piece) in [
+            (Kind::Reasoning, piece("reasoning_content").or_else(|| piece("reasoning"))),
+            (Kind::Text, piece("content")),
+            (Kind::Refusal, piece("refusal")),
+        ] {
+            if let Some(piece) = piece {
+                self.go_on(kind, &Value::Null, frames);
+                self.write(piece, frames);
+            }
+        }
+        let calls = delta.get("tool_calls").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        for (at, call) in (0_u64..).zip(calls) {
+            let index = call.get("index").and_then(Value::as_u64).unwrap_or(at);
+            let open = self.open.as_ref().map(|open| open.kind);
+            if index < self.calls && open != Some(Kind::Call(index)) {
+                // An item that is done cannot go on, and arguments must not get lost.
+                return self.fail(&Failure::in_stream(INTERLEAVED), frames);
+            }
+            self.calls = self.calls.max(index.saturating_add(1));
+            self.go_on(Kind::Call(index), call, frames);
+            let arguments = call.pointer("/function/arguments").and_then(Value::as_str);
+            if let Some(piece) = arguments.filter(|piece| !piece.is_empty()) {
+                self.write(piece, frames);
+            }
+        }
+        if let Some(reason) = text(choice, "finish_reason") {
+            self.reason = Some(reason.to_owned());
+        }
+    }
 
     fn fail(&mut self, failure: &Failure, frames: &mut Vec<Frame>) {
         if self.ended {
@@ -270,45 +276,26 @@ impl Writer {
         self.event("response.failed", json!({"response": response}), frames);
     }
 
-    fn finish(&mut self, frames: &mut Vec<Frame>) {
-        if self.ended {
-            return;
-        }
+    fn finish(&mut self, frames: &mut Vec<Frame>) -> bool {
         if self.reason.is_none() {
-            return self.fail(&Failure::in_stream(broken().to_string().as_bytes()), frames);
+            return false;
         }
         self.close(frames);
         self.ended = true;
         let status = self.status();
         let response = self.response(status, Value::Null);
         self.event(&format!("response.{status}"), json!({"response": response}), frames);
+        true
     }
 }
 
 impl Step for Writer {
     fn event(&mut self, event: &SseEvent<'_>, next: &mut dyn FnMut(&SseEvent<'_>)) {
-        let mut frames = Vec::new();
-        if event.data == DONE {
-            self.finish(&mut frames);
-        } else if let Ok(chunk) = serde_json::from_slice::<Value>(event.data)
-            && !self.ended
-        {
-            match chunk.get("error").filter(|error| !error.is_null()) {
-                Some(_) => self.fail(&Failure::in_stream(event.data), &mut frames),
-                None => self.chunk(&chunk, &mut frames),
-            }
-        }
-        for frame in frames {
-            next(&frame.event());
-        }
+        steps::write(self, event, next);
     }
 
     fn end(&mut self, next: &mut dyn FnMut(&SseEvent<'_>)) {
-        let mut frames = Vec::new();
-        self.finish(&mut frames);
-        for frame in frames {
-            next(&frame.event());
-        }
+        steps::finish(self, next);
     }
 
     fn body(&mut self, body: &[u8]) -> Option<Vec<u8>> {
