@@ -8,7 +8,7 @@ import openai
 import pytest
 
 from conftest import KEY, NARROW_KEY, NEAR_CREDENTIAL, openai_client
-from harness import raw
+from harness import node, raw
 from harness.gateway import model
 from harness.sim import fresh
 
@@ -296,3 +296,11 @@ def test_no_path_leads_to_another_place_at_a_provider(spoken, near, path):
     tag = fresh()
     answer = raw.request(spoken.port, method="GET", path=path, headers=[("authorization", f"Bearer {KEY}"), ("x-weir-provider", "c"), ("sim-tag", tag)])
     assert (answer.status, answer.error()["code"], near.seen(tag)) == (400, "escaped_slash", [])
+
+
+def test_openais_client_for_node_gets_what_it_asks_for(spoken, near):
+    env = {"BASE_URL": spoken.base_url, "API_KEY": KEY, "MODELS": ",".join(UPSTREAMS)}
+    done = node.run("openai.test.mjs", env=env)
+    assert done.returncode == 0 and "fail 0" in done.stdout, done.stdout[-8000:] + done.stderr[-2000:]
+    assert len(near.seen("node-429")) == 2
+    near.wait_for("node-abort", "client_gone")
