@@ -23,7 +23,11 @@ impl Account {
 
     /// Tells what a pipeline has counted; all of it where the answer is `over`.
     pub(crate) fn tell(&mut self, cx: &mut Cx<'_>, way: &Pipeline, over: bool) {
-        let totals = way.tally().totals();
+        let mut totals = way.tally().totals();
+        if totals.input.is_some() {
+            // A stream that is cut may have told its prompt, and of its answer nothing.
+            totals.output = totals.output.or(Some(totals.delivered));
+        }
         if !self.has_token && totals.delivered > 0 {
             self.has_token = true;
             cx.publish(state::FIRST_TOKEN, cx.now().since(self.begun).as_millis().to_string());

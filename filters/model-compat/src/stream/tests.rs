@@ -315,6 +315,17 @@ fn a_stream_that_ends_before_it_is_over_tells_the_client_and_is_charged_by_what_
 }
 
 #[test]
+fn a_stream_that_its_upstream_cuts_when_it_has_told_the_prompt_is_charged_by_what_came() {
+    let event =
+        "data: {\"choices\":[{\"delta\":{\"content\":\"Hello\"}}],\"usage\":{\"prompt_tokens\":7}}\n\n";
+    let (bench, mut stream) = answered();
+    bench.run(|cx| stream.on_response_head(cx, &Head::new(&EVENTS, false)));
+    bench.run(|cx| stream.on_response_body(cx, event.as_bytes(), false));
+    bench.run(|cx| stream.on_end(cx));
+    assert_eq!(bench.state.borrow().get(state::USAGE), Some(&b"7 2 0 0 upstream".to_vec()));
+}
+
+#[test]
 fn a_thought_is_where_the_rules_of_the_model_want_it() {
     let body = r#"{"model":"up","choices":[{"message":{"content":"<think>hm</think>4"}}]}"#;
     for (think, message) in [
