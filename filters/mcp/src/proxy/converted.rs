@@ -24,7 +24,7 @@ use super::begun::{Begun, Place};
 use super::convert::{self, not_possible};
 use super::heard::Heard;
 use super::object::Object;
-use super::{Kept, passes, session};
+use super::{Kept, passes, session, shows};
 use crate::catalog::Served;
 use crate::era::{self, Asked, Refused};
 use crate::filter::CALL_MILLIS;
@@ -302,7 +302,7 @@ impl Converted {
         };
         match (self.method.as_str(), self.served.proxy()) {
             ("tools/list", Some(proxy)) => {
-                let may_use = |tool: &str| passes(&self.served, proxy, self.consumer.as_deref(), tool);
+                let may_use = |tool: &str| shows(&self.served, proxy, self.consumer.as_deref(), tool);
                 Ok(Next::Answer { told, result: convert::only_tools(&result, may_use)? })
             }
             _ => Ok(Next::Answer { told, result }),
