@@ -62,6 +62,7 @@ def test_one_record_tells_who_asked_for_what_and_what_it_took(observed):
         "mcp_server": None,
         "mcp_tool": None,
         "mcp_outcome": None,
+        "mcp_upstream_code": None,
     }
     assert 0 <= numbers["first_byte_ms"] <= numbers["duration_ms"]
     assert "Hi there" not in observed.access_log() and KEY not in observed.access_log()

@@ -2,9 +2,11 @@
 
 use std::rc::Rc;
 
-use weir_core::{ConfigError, Cx};
+use weir_core::{ConfigError, Cx, UnixTime};
 use weir_schema::Name;
-use weir_schema::mcp::{Backend, Config, Grant, McpUpstream, Mount, Place, Proxy, Server, Transport};
+use weir_schema::mcp::{
+    Backend, Config, Grant, McpUpstream, Mount, Place, Proxy, Server, ToolPattern, Transport,
+};
 use weir_schema::oauth::Scope;
 use weir_schema::state::{self, Token};
 use weir_tool::LoadError;
@@ -125,6 +127,30 @@ impl Served {
         self.grants(consumer, tool) || self.attainable.iter().any(|grant| covers(grant, consumer, tool))
     }
 
+    /// Says which tool is called, if one is, for metrics: by a name that the configuration has, so that callers cannot
+    /// make up series. Gives the time it began at.
+    pub(crate) fn note_call(&self, cx: &mut Cx<'_>) -> Option<UnixTime> {
+        let tools = String::from_utf8(cx.state(state::MCP_TOOL)?).ok()?;
+        let tool = tools.lines().next().unwrap_or_default();
+        cx.publish(state::MCP_KNOWN_TOOL, if self.names(tool) { tool } else { nameless(tool) });
+        cx.publish(state::MCP_OUTCOME, UNFINISHED);
+        Some(cx.now())
+    }
+
+    /// Whether the configuration names a tool.
+    fn names(&self, tool: &str) -> bool {
+        let is_named = |patterns: &[ToolPattern]| patterns.iter().any(|pattern| pattern.as_str() == tool);
+        match self.behind.as_ref() {
+            Behind::Orchestrator(orchestrator) => orchestrator.has_tool(tool),
+            Behind::Proxy(proxy) => {
+                let granted = self.grants.iter().flatten().chain(&self.attainable);
+                is_named(proxy.allow_tools.as_deref().unwrap_or_default())
+                    || is_named(&proxy.deny_tools)
+                    || granted.into_iter().any(|grant| is_named(&grant.tools))
+            }
+        }
+    }
+
     /// What a caller is told whose token lacks the scopes of a tool that a body calls.
     pub(crate) fn challenge(&self, consumer: Option<&str>, body: &[u8]) -> Option<String> {
         let token = self.token.as_ref().filter(|_| !self.attainable.is_empty())?;
@@ -171,6 +197,11 @@ fn check(upstreams: &[McpUpstream]) -> Result<(), LoadError> {
     Ok(())
 }
 
+/// What metrics call a tool that the configuration does not name, and the reading of a resource.
+fn nameless(tool: &str) -> &'static str {
+    if tool.is_empty() { "_resource" } else { "_unknown" }
+}
+
 /// Whether a grant is for a caller and a tool.
 fn covers(grant: &Grant, consumer: Option<&str>, tool: &str) -> bool {
     let is_among = match &grant.consumers {
@@ -179,3 +210,6 @@ fn covers(grant: &Grant, consumer: Option<&str>, tool: &str) -> bool {
     };
     is_among && grant.tools.iter().any(|tools| tools.matches(tool))
 }
+
+/// How a call has ended of which nothing more is heard.
+const UNFINISHED: &str = "unfinished";

@@ -208,6 +208,11 @@ impl Orchestrator {
         Value::Object(info)
     }
 
+    /// Whether it has a tool of this name.
+    pub(crate) fn has_tool(&self, name: &str) -> bool {
+        self.tools_by_name.contains_key(name)
+    }
+
     fn completes(&self) -> bool {
         let known = |variable: &Variable| !variable.enum_values.is_empty();
         self.prompts.iter().flat_map(|prompt| &prompt.arguments).any(known)

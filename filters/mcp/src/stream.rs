@@ -8,7 +8,7 @@ mod tests;
 use std::mem;
 use std::rc::Rc;
 
-use weir_core::{Answer, CallError, CallId, Cx, Flow, Head, Part, Reply, Side, Stream};
+use weir_core::{Answer, CallError, CallId, Cx, Flow, Head, Part, Reply, Side, Stream, UnixTime};
 use weir_schema::ROUTE_HEADER;
 use weir_schema::mcp::{HUB_ROUTE, Place};
 use weir_schema::router::Identity;
@@ -32,6 +32,8 @@ pub(crate) use batch::{ONE_CALL, is_costly};
 pub struct McpStream {
     filter: Rc<Mcp>,
     phase: Phase,
+    /// When a call began, if there is one.
+    called: Option<UnixTime>,
 }
 
 /// ```text
@@ -86,7 +88,7 @@ enum Method {
 
 impl McpStream {
     pub(crate) fn begin(filter: Rc<Mcp>) -> Self {
-        Self { filter, phase: Phase::Head }
+        Self { filter, phase: Phase::Head, called: None }
     }
 
     /// The server that a path leads to, for the tenant who asks. `Err` is the answer to the request.
@@ -129,6 +131,7 @@ impl McpStream {
             }
         };
         let Arrival { served, consumer, mirror, kept, body, method, sealer, .. } = arrival;
+        self.called = served.note_call(cx);
         if let Some(challenge) = served.challenge(consumer.as_deref(), &body) {
             cx.count(CALLS_REFUSED);
             cx.publish(state::MCP_OUTCOME, Kind::Denied.as_str());
@@ -353,6 +356,12 @@ impl Stream for McpStream {
                 self.phase = phase;
                 Flow::Wait
             }
+        }
+    }
+
+    fn on_end(&mut self, cx: &mut Cx<'_>) {
+        if let Some(began) = self.called.take() {
+            cx.publish(state::MCP_MILLIS, cx.now().millis().saturating_sub(began.millis()).to_string());
         }
     }
 }

@@ -48,7 +48,15 @@ pub const UPSTREAM_MODEL: &str = "weir.upstream_model";
 pub const MCP_SERVER: &str = "weir.mcp_server";
 /// The tools that are called at it, one a line; an empty line for a resource that is read. Written by `router`.
 pub const MCP_TOOL: &str = "weir.mcp_tool";
-/// How the calls have ended, with commas between several: `ok`, `invalid_args`, `upstream_5xx`, … Written by `mcp`.
+/// The tool that is called, as metrics have it: by its name where the configuration has it, else `_unknown`; `_resource` for
+/// a resource that is read. Written by `mcp`.
+pub const MCP_KNOWN_TOOL: &str = "weir.mcp_known_tool";
+/// How long the call of a tool, or the reading of a resource, took, in milliseconds. Written by `mcp` at the end.
+pub const MCP_MILLIS: &str = "weir.mcp_millis";
+/// What the API has answered that was called last. Written by `mcp`.
+pub const MCP_UPSTREAM_CODE: &str = "weir.mcp_upstream_code";
+/// How the calls have ended, with commas between several: `ok`, `invalid_args`, `upstream_5xx`, …; `unfinished` if their
+/// caller has gone before. Written by `mcp`.
 pub const MCP_OUTCOME: &str = "weir.mcp_outcome";
 /// What the answer has used so far: a [`Usage`], written anew as it grows.
 pub const USAGE: &str = "weir.usage";

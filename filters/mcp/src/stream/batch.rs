@@ -129,6 +129,9 @@ impl Batch {
     /// Takes the outcome of a call.
     pub(super) fn take(&mut self, cx: &mut Cx<'_>, call: CallId, answer: Result<Called<'_>, CallError>) {
         let Some((at, part)) = self.calls.remove(&call) else { return };
+        if let Ok(Called { status, .. }) = &answer {
+            cx.publish(state::MCP_UPSTREAM_CODE, status.to_string());
+        }
         let Some(Slot::Running { run, .. }) = self.slots.get_mut(at) else { return };
         match run.take(cx, part, answer) {
             Some(outcome) => self.finish(cx, at, outcome),

@@ -5,6 +5,7 @@ mod methods;
 mod scopes;
 mod sessions;
 mod several;
+mod told;
 
 use serde_json::{Value, json};
 use weir_core::testing::Bench;

@@ -44,7 +44,7 @@ const FIELDS: [(&str, &str); 16] = [
     ("upstream", "%UPSTREAM_HOST%"),
 ];
 
-const STATES: [(&str, &str); 15] = [
+const STATES: [(&str, &str); 16] = [
     ("consumer", state::CONSUMER),
     ("key_id", state::KEY_ID),
     ("domain", state::DOMAIN),
@@ -60,4 +60,5 @@ const STATES: [(&str, &str); 15] = [
     ("mcp_server", state::MCP_SERVER),
     ("mcp_tool", state::MCP_TOOL),
     ("mcp_outcome", state::MCP_OUTCOME),
+    ("mcp_upstream_code", state::MCP_UPSTREAM_CODE),
 ];
