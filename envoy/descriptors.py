@@ -45,6 +45,7 @@ WANTED = (
     "envoy/extensions/matching/common_inputs/network/v3/network_inputs.proto",
     "envoy/extensions/network/dns_resolver/cares/v3/cares_dns_resolver.proto",
     "envoy/extensions/resource_monitors/downstream_connections/v3/downstream_connections.proto",
+    "envoy/extensions/retry/host/previous_hosts/v3/previous_hosts.proto",
     "envoy/extensions/router/cluster_specifiers/matcher/v3/matcher.proto",
     "envoy/extensions/router/cluster_specifiers/priority_group/v3/priority_group.proto",
     "envoy/extensions/transport_sockets/tls/v3/secret.proto",

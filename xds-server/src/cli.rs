@@ -21,7 +21,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use crate::{
     bootstrap,
     compile::compile,
-    drain, encode,
+    drain, encode, hub,
     ledger::book::Place,
     load,
     model::{InvalidSpan, Model, Span},
@@ -139,6 +139,10 @@ struct Serve {
     /// environment; by default a file beside the store's, and with a database for a store nowhere
     #[arg(long, value_name = "PATH|URL", env = "WEIR_LEDGER", hide_env_values = true)]
     ledger: Option<String>,
+    /// Where a gateway is reached when messages of MCP's transport of 2024-11-05 go back to it, as URL, or as NAME=URL one of
+    /// several; default where it listens, on this machine
+    #[arg(long, value_name = "[NAME=]URL", env = "WEIR_HUB_GATEWAY", value_delimiter = ',')]
+    hub_gateway: Vec<String>,
     /// The certificate authorities that a gateway with TLS is verified with when messages of MCP's transport of 2024-11-05
     /// go back to it. Default the system's
     #[arg(long, value_name = "FILE", env = "WEIR_HUB_CA")]
@@ -247,8 +251,19 @@ impl Cli {
 impl Serve {
     fn run(self) -> Result<(), Failure> {
         telemetry::start(self.log_format, &self.log)?;
-        let Self { config, modules, xds, admin, store, admin_token_file: token_file, ledger, hub_ca, .. } =
-            self;
+        let Self {
+            config,
+            modules,
+            xds,
+            admin,
+            store,
+            admin_token_file: token_file,
+            ledger,
+            hub_ca,
+            hub_gateway,
+            ..
+        } = self;
+        let hub = gateways(&hub_gateway, hub_ca)?;
         let files = |certificate: Option<PathBuf>, key: Option<PathBuf>, client_ca| {
             certificate.zip(key).map(|(certificate, key)| tls::Files { certificate, key, client_ca })
         };
@@ -267,9 +282,30 @@ impl Serve {
             store,
             token_file,
             ledger,
-            hub_ca,
+            hub,
         }))?)
     }
+}
+
+/// Where gateways are reached from the hub.
+fn gateways(written: &[String], ca: Option<PathBuf>) -> Result<hub::Gateways, Failure> {
+    let mut gateways = hub::Gateways { ca, ..hub::Gateways::default() };
+    for written in written {
+        let refused = |problem: &dyn std::fmt::Display| format!("--hub-gateway {written}: {problem}");
+        let (name, url) = match written.split_once('=') {
+            Some((name, url)) => (Some(name), url),
+            None => (None, written.as_str()),
+        };
+        let address = url.parse().map_err(|problem: hub::InvalidAddress| refused(&problem))?;
+        let known = match name {
+            Some(name) => gateways.addresses.insert(name.into(), address),
+            None => gateways.address.replace(address),
+        };
+        if known.is_some() {
+            return Err(refused(&"the gateway has an address already").into());
+        }
+    }
+    Ok(gateways)
 }
 
 impl Drain {

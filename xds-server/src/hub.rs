@@ -54,8 +54,19 @@ pub struct Hub {
     fleet: watch::Receiver<Arc<Fleet>>,
     /// Clients of the gateways that have been called, by their names.
     gateways: Mutex<BTreeMap<String, (Address, Gateway)>>,
-    ca: Option<PathBuf>,
+    at: Gateways,
     lifetime: Duration,
+}
+
+/// Where gateways are reached, and by whom they are believed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Gateways {
+    /// The address of each that is not reached where it listens, on this machine, by its name.
+    pub addresses: BTreeMap<String, Address>,
+    /// The address of all others. Absent: where each listens.
+    pub address: Option<Address>,
+    /// The certificate authorities of those that speak TLS, as a file. Absent: the system's.
+    pub ca: Option<PathBuf>,
 }
 
 /// How much the hub takes on.
@@ -76,21 +87,21 @@ impl Default for Limits {
 }
 
 impl Hub {
-    /// A hub for these gateways. Those that speak TLS are believed by the certificate authorities of a file; by the
-    /// system's, if none is given.
-    pub fn new(fleet: watch::Receiver<Arc<Fleet>>, ca: Option<PathBuf>, limits: Limits) -> Self {
+    /// A hub for these gateways.
+    pub fn new(fleet: watch::Receiver<Arc<Fleet>>, at: Gateways, limits: Limits) -> Self {
         let sessions = Arc::new(Sessions::new(limits.streams, limits.streams_of_caller));
-        Self { sessions, fleet, gateways: Mutex::default(), ca, lifetime: limits.lifetime }
+        Self { sessions, fleet, gateways: Mutex::default(), at, lifetime: limits.lifetime }
     }
 
     /// The client of a gateway. `None`: there is no such gateway, or nobody to believe it by.
     fn gateway(&self, name: &str) -> Option<Gateway> {
-        let address = self.fleet.borrow().get(name)?.gateway.clone();
+        let listening = self.fleet.borrow().get(name)?.gateway.clone();
+        let address = self.at.addresses.get(name).or(self.at.address.as_ref()).cloned().unwrap_or(listening);
         let mut known = self.gateways.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, gateway)) = known.get(name).filter(|(at, _)| *at == address) {
             return Some(gateway.clone());
         }
-        match Gateway::at(&address, self.ca.as_deref()) {
+        match Gateway::at(&address, self.at.ca.as_deref()) {
             Ok(gateway) => {
                 known.insert(name.into(), (address, gateway.clone()));
                 Some(gateway)
@@ -134,7 +145,7 @@ async fn open(
     let base = endpoint(base);
     let opened = match hub.sessions.open(Caller::of(&headers), &base) {
         Ok(opened) => opened,
-        Err(Refused) => return too_many(),
+        Err(refused) => return too_many(refused),
     };
     if transport == Transport::Sse {
         let at = format!("{base}/message?session_id={}", opened.id);
@@ -173,7 +184,9 @@ async fn post(
     let Some(session) = hub.sessions.find(&to.session_id, &Caller::of(&headers), &base) else {
         return (StatusCode::NOT_FOUND, Json(event::error(None, 404, "no such session"))).into_response();
     };
-    let Ok(turn) = Arc::clone(&session.turns).try_acquire_owned() else { return too_many() };
+    let Ok(turn) = Arc::clone(&session.turns).try_acquire_owned() else {
+        return refuse(StatusCode::TOO_MANY_REQUESTS, "too many messages of this stream are under way");
+    };
     let Some(gateway) = hub.gateway(said(&headers, GATEWAY_HEADER)) else {
         return StatusCode::BAD_GATEWAY.into_response();
     };
@@ -197,7 +210,7 @@ fn listen(hub: &Arc<Hub>, path: &str, headers: &HeaderMap, message: &[u8]) -> Re
     };
     let opened = match hub.sessions.open(Caller::of(headers), &base) {
         Ok(opened) => opened,
-        Err(Refused) => return too_many(),
+        Err(refused) => return too_many(refused),
     };
     let changes = Changes::since_now(&hub.fleet, served(headers, base));
     drop(opened.events.try_send(event::message(&listen::acknowledged(&id, filter))));
@@ -266,13 +279,21 @@ fn said<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
-fn too_many() -> Response {
-    (
-        StatusCode::TOO_MANY_REQUESTS,
-        [(header::RETRY_AFTER, "5")],
-        Json(json!({"error": "too many streams or messages"})),
-    )
-        .into_response()
+fn too_many(refused: Refused) -> Response {
+    match refused {
+        Refused::Caller => {
+            refuse(StatusCode::TOO_MANY_REQUESTS, "this caller has as many streams open as it may")
+        }
+        Refused::All => {
+            refuse(StatusCode::SERVICE_UNAVAILABLE, "there are as many streams open as there may be")
+        }
+    }
+}
+
+/// Refuses for now.
+fn refuse(status: StatusCode, problem: &str) -> Response {
+    let error = event::error(None, status.as_u16().into(), problem);
+    (status, [(header::RETRY_AFTER, "5")], Json(error)).into_response()
 }
 
 fn method_not_allowed() -> Response {

@@ -66,8 +66,8 @@ pub struct Options {
     pub store: Option<Location>,
     /// Where the API's first token is written. None: where the store says.
     pub token_file: Option<PathBuf>,
-    /// Whom gateways that speak TLS are believed by, when messages of MCP go back to them. None: the system.
-    pub hub_ca: Option<PathBuf>,
+    /// Where messages of MCP go back to the gateways.
+    pub hub: hub::Gateways,
     /// Where the ledger is. None: beside the store, or if there is none, nowhere.
     pub ledger: Option<Place>,
 }
@@ -129,7 +129,7 @@ pub async fn serve(options: Options) -> Result<(), ServeError> {
     let sessions = options.store.as_ref().and_then(|store| beside(store, "-sessions"));
     let sessions = session_keys::own_secret(sessions.as_deref())?;
     let for_envoys = for_envoys.merge(session_keys::router(status.subscribe(), sessions));
-    let hub = Hub::new(mcp_servers(status.subscribe()), options.hub_ca, hub::Limits::default());
+    let hub = Hub::new(mcp_servers(status.subscribe()), options.hub, hub::Limits::default());
     let for_envoys = for_envoys.merge(hub::router(Arc::new(hub)));
     let for_envoys = match &book {
         Some(book) => for_envoys.merge(ledger::service::router(book.clone(), status.subscribe())),

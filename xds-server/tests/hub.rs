@@ -24,7 +24,7 @@ use hyper_util::{
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::watch, time};
 use weir::{
-    hub::{self, Address, Fleet, Hub, Limits, List, Servers},
+    hub::{self, Address, Fleet, Gateways, Hub, Limits, List, Servers},
     snapshot::Version,
 };
 
@@ -47,6 +47,11 @@ struct Events {
 
 impl Case {
     async fn new(limits: Limits) -> Self {
+        Self::with(limits, |_| Gateways::default()).await
+    }
+
+    /// A hub that is told where gateways are, from where the gateway of the test is.
+    async fn with(limits: Limits, at: impl FnOnce(SocketAddr) -> Gateways) -> Self {
         let received = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&received);
         let answer = move |headers: HeaderMap, body: Bytes| {
@@ -55,8 +60,12 @@ impl Case {
             async move { answer(&message).await }
         };
         let gateway = serve(Router::new().route("/logs", post(answer))).await;
-        let fleet = watch::Sender::new(fleet(gateway, "1"));
-        let hub = Hub::new(fleet.subscribe(), None, limits);
+        let at = at(gateway);
+        // Where it listens is of no use if it is said to be elsewhere.
+        let listening =
+            if at == Gateways::default() { gateway } else { SocketAddr::from(([127, 0, 0, 1], 1)) };
+        let fleet = watch::Sender::new(fleet(listening, "1"));
+        let hub = Hub::new(fleet.subscribe(), at, limits);
         let at = serve(hub::router(Arc::new(hub))).await;
         let pool = Client::builder(TokioExecutor::new()).build_http();
         Self { at, gateway, pool, fleet, received }
@@ -216,8 +225,17 @@ async fn streams_are_bounded_and_do_not_last_for_ever() {
     let case = Case::new(limits).await;
     let mut events = case.open("/logs/sse").await;
     events.next().await.unwrap();
-    assert_eq!(case.send("GET", "/logs", "one", "").await.status(), StatusCode::TOO_MANY_REQUESTS);
+    let refused = case.send("GET", "/logs", "one", "").await;
+    assert_eq!(
+        (refused.status(), &refused.headers()["retry-after"]),
+        (StatusCode::TOO_MANY_REQUESTS, &"5".parse().unwrap())
+    );
+    let said: Value =
+        serde_json::from_slice(&refused.into_body().collect().await.unwrap().to_bytes()).unwrap();
+    assert_eq!(said["error"]["message"], "this caller has as many streams open as it may");
     assert_eq!(events.next().await, None);
+    let full = Case::new(Limits { streams: 0, ..Limits::default() }).await;
+    assert_eq!(full.send("GET", "/logs/sse", "one", "").await.status(), StatusCode::SERVICE_UNAVAILABLE);
 }
 
 #[tokio::test]
@@ -242,4 +260,20 @@ async fn whoever_listens_is_told_that_tools_have_changed() {
         );
     }
     assert_eq!(asked.message().await["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"], "l");
+}
+
+#[tokio::test]
+async fn a_gateway_is_reached_where_it_is_said_to_be() {
+    let nowhere: Address = "http://127.0.0.1:1".parse().unwrap();
+    let named = |gateway: SocketAddr, name: &str| {
+        let addresses = BTreeMap::from([(name.into(), Address::plain(gateway))]);
+        Gateways { addresses, address: Some(nowhere.clone()), ca: None }
+    };
+    for (at, status) in [("edge", None), ("other", Some(502))] {
+        let case = Case::with(Limits::default(), |gateway| named(gateway, at)).await;
+        let mut events = case.open("/logs/sse").await;
+        let (_, at) = events.next().await.unwrap();
+        case.send("POST", &at, "one", &request(1, "tools/call")).await;
+        assert_eq!(events.message().await["error"]["code"].as_i64(), status);
+    }
 }

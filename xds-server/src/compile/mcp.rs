@@ -14,7 +14,7 @@ use weir_schema::{
 
 use super::{
     cluster::{self, BEARER, Way},
-    seconds, with,
+    seconds, typed, with,
 };
 use crate::{
     bootstrap,
@@ -173,7 +173,8 @@ pub(super) fn routes(parts: &Parts) -> Vec<(String, Value)> {
     routes
 }
 
-/// To the hub, which is told who asks. Its streams last.
+/// To the hub, which is told who asks. Its streams last. Where there are several, all of a caller's requests go to one of
+/// them: a message reaches the stream that it is for, whatever its session says.
 fn to_hub(gateway: &Gateway) -> Value {
     let state = |name: &str| format!("%FILTER_STATE(wasm.{name}:PLAIN)%");
     let told = [
@@ -184,6 +185,7 @@ fn to_hub(gateway: &Gateway) -> Value {
     let headers = told.map(|(name, value)| {
         json!({"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"})
     });
+    let caller = [DOMAIN_HEADER, KEY_HEADER].map(|name| json!({"header": {"header_name": name}}));
     json!({
         "match": {"prefix": "/"},
         "route": {
@@ -191,6 +193,16 @@ fn to_hub(gateway: &Gateway) -> Value {
             "prefix_rewrite": format!("{}/", hub::PREFIX),
             "timeout": "0s",
             "idle_timeout": seconds(SILENCE),
+            "hash_policy": caller,
+            "retry_policy": {
+                "retry_on": "connect-failure",
+                "num_retries": 2,
+                "retry_host_predicate": [{
+                    "name": "envoy.retry_host_predicates.previous_hosts",
+                    "typed_config": typed(PREVIOUS_HOSTS, json!({})),
+                }],
+                "host_selection_retry_max_attempts": 64,
+            },
         },
         "request_headers_to_add": headers,
     })
@@ -198,5 +210,6 @@ fn to_hub(gateway: &Gateway) -> Value {
 
 /// Where an API key stands unless another header is named.
 const API_KEY: &str = "x-api-key";
+const PREVIOUS_HOSTS: &str = "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate";
 const CONNECT: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_secs(3600);

@@ -57,8 +57,13 @@ pub(super) struct Agreed {
 pub(super) struct Caller([Vec<u8>; 2]);
 
 /// There are too many streams.
-#[derive(Debug)]
-pub(super) struct Refused;
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// The caller has as many as it may.
+    Caller,
+    /// All have as many as they may, or no id can be made.
+    All,
+}
 
 #[derive(Debug)]
 struct Entry {
@@ -83,11 +88,14 @@ impl Sessions {
 
     /// Opens a stream at an endpoint.
     pub(super) fn open(&self, caller: Caller, endpoint: &str) -> Result<Opened, Refused> {
-        let id = keys::random("").map_err(|_| Refused)?;
+        let id = keys::random("").map_err(|_| Refused::All)?;
         let mut open = self.locked();
         let own = open.values().filter(|entry| entry.caller == caller).count();
-        if open.len() >= self.streams || own >= self.streams_of_caller {
-            return Err(Refused);
+        if own >= self.streams_of_caller {
+            return Err(Refused::Caller);
+        }
+        if open.len() >= self.streams {
+            return Err(Refused::All);
         }
         let (events, received) = mpsc::channel(BACKLOG);
         let session = Session {
@@ -177,9 +185,9 @@ mod tests {
         let sessions = Sessions::new(3, 2);
         let first = sessions.open(caller("a"), "/logs").unwrap();
         let _second = sessions.open(caller("a"), "/logs").unwrap();
-        assert!(sessions.open(caller("a"), "/logs").is_err());
+        assert_eq!(sessions.open(caller("a"), "/logs").unwrap_err(), Refused::Caller);
         let _third = sessions.open(caller("b"), "/logs").unwrap();
-        assert!(sessions.open(caller("c"), "/logs").is_err());
+        assert_eq!(sessions.open(caller("c"), "/logs").unwrap_err(), Refused::All);
         sessions.close(&first.id);
         assert!(sessions.open(caller("c"), "/logs").is_ok());
     }
