@@ -29,9 +29,18 @@ def servers(logs):
 
 
 @pytest.fixture(scope="module")
-def several(servers, logs, gateways):
+def old(logs, servers):
+    """A server that speaks only the transport of 2024-11-05."""
+    server = McpServer("old", logs / "several", "sse")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def several(servers, old, logs, gateways):
     upstreams = [{"name": server.name, "url": server.url} for server in servers]
     proxy = {"name": "all", "upstreams": upstreams, "deny_tools": ["logs__sleep"]}
+    old_upstream = {"name": "old", "url": old.url, "protocol": "sse"}
     down = {"name": "some", "upstreams": [upstreams[0], {"name": "down", "url": f"http://127.0.0.1:{free_port()}"}]}
     grants = [{"tools": ["*"], "consumers": ["team"]}, {"tools": ["*__who"], "consumers": ["poor"]}]
     server = lambda options: [{"name": "v1_mcp_server", "options": options}]  # noqa: E731
@@ -44,6 +53,8 @@ def several(servers, logs, gateways):
         "routes": [
             {"path": "/all/*", "middlewares": server({"proxy": proxy, "grants": grants})},
             {"path": "/some", "middlewares": server({"proxy": down})},
+            {"path": "/old", "middlewares": server({"proxy": {"name": "old", "upstreams": [old_upstream]}})},
+            {"path": "/mixed", "middlewares": server({"proxy": {"name": "mixed", "upstreams": [upstreams[0], old_upstream]}})},
             {"path": "/one", "middlewares": server({"proxy": {"name": "one", "upstreams": [{"url": servers[0].url}]}})},
         ],
     }
@@ -205,3 +216,45 @@ def test_a_server_that_has_lost_its_session_gets_another(several, servers):
     # The next one finds the session that has begun since, and flows.
     assert '"text":"wiki"' in client.call("wiki__who").text
     assert several.filter_failures() == {}
+
+
+# A server that speaks HTTP with SSE only.
+
+
+@pytest.mark.parametrize("mode", ["legacy", "auto"])
+def test_a_server_of_the_old_transport_is_used_like_any_other(several, mode):
+    seen = []
+
+    async def on_progress(progress, total, message):
+        seen.append((progress, time.monotonic()))
+
+    async def work(client):
+        tools = [tool.name for tool in (await client.list_tools()).tools]
+        counted = text(await client.call_tool("count", {}, progress_callback=on_progress))
+        started, slept = time.monotonic(), []
+
+        async def sleep(seconds):
+            slept.append(text(await client.call_tool("sleep", {"seconds": seconds})))
+
+        async with anyio.create_task_group() as group:
+            for seconds in (1, 1.01, 0.1):
+                group.start_soon(sleep, seconds)
+        return tools, counted, text(await client.call_tool("add", {"a": 2, "b": 3})), time.monotonic() - started
+
+    tools, counted, added, took = as_client(several, work, mode, "/old")
+    assert (tools, counted, added) == (TOOLS, "counted", "5")
+    assert took < 1.9, "calls at once take as long as the slowest"
+    if mode == "legacy":
+        assert [progress for progress, _ in seen] == [0, 1, 2] and seen[-1][1] - seen[0][1] > 0.3
+
+
+def test_old_and_new_transports_behind_one_endpoint_and_a_stream_that_breaks(several, old):
+    mine, other = Raw(several, "/mixed").begin(), Raw(several, "/mixed", POOR_KEY).begin()
+    assert '"text":"old"' in mine.call("old__who").text and '"text":"logs"' in mine.call("logs__who").text
+    assert other.call("old__who", session=mine.session).status_code == 404
+    old.stop()
+    listed = mine.ask("tools/list").json()["result"]
+    assert listed["_meta"]["weir/unavailable"] == ["old"] and len(listed["tools"]) == len(TOOLS)
+    old.start()
+    assert '"text":"old"' in mine.call("old__who").text
+    assert [tool["name"] for tool in mine.ask("tools/list").json()["result"]["tools"]][-1] == "old__sleep"

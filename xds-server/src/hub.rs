@@ -11,6 +11,7 @@ mod listen;
 mod relay;
 mod servers;
 mod sessions;
+mod upstream;
 
 use std::{
     collections::BTreeMap,
@@ -43,6 +44,7 @@ pub use gateway::{Address, InvalidAddress};
 pub use listen::{Changes, List, Lists, Served};
 pub use servers::{Fleet, Servers};
 pub(crate) use sessions::{DOMAIN_HEADER, GATEWAY_HEADER, KEY_HEADER};
+pub use upstream::{PREFIX as SSE_PREFIX, SseServer, Upstreams, router as sse_router};
 
 use gateway::Gateway;
 use sessions::{Caller, Refused, Sessions};

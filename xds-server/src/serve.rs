@@ -131,6 +131,8 @@ pub async fn serve(options: Options) -> Result<(), ServeError> {
     let for_envoys = for_envoys.merge(session_keys::router(status.subscribe(), sessions));
     let hub = Hub::new(mcp_servers(status.subscribe()), options.hub, hub::Limits::default());
     let for_envoys = for_envoys.merge(hub::router(Arc::new(hub)));
+    let upstreams = hub::Upstreams::new(mcp_servers(status.subscribe()), hub::Limits::default().streams);
+    let for_envoys = for_envoys.merge(hub::sse_router(Arc::new(upstreams)));
     let for_envoys = match &book {
         Some(book) => for_envoys.merge(ledger::service::router(book.clone(), status.subscribe())),
         None => for_envoys,

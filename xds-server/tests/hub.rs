@@ -134,6 +134,7 @@ fn fleet(gateway: SocketAddr, tools: &str) -> Arc<Fleet> {
         name: "edge".into(),
         gateway: Address::plain(gateway),
         lists: BTreeMap::from([("/logs".into(), lists)]),
+        ..Servers::default()
     };
     Arc::new(BTreeMap::from([("edge".into(), Arc::new(servers))]))
 }

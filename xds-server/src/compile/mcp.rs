@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use weir_schema::{
     Name,
     mcp::{
-        Backend, Config, Grant, HUB_ROUTE, Mount, Orchestrator, Proxy, Server, SessionKeys, SessionSource,
+        Backend, Config, Grant, HUB_ROUTE, Mount, Orchestrator, Proxy, Revision, Server, SessionKeys,
+        SessionSource, Transport,
     },
     router::{Identity, McpEndpoint, Relayed},
     state,
@@ -18,8 +19,9 @@ use super::{
 };
 use crate::{
     bootstrap,
-    hub::{self, Address, DOMAIN_HEADER, GATEWAY_HEADER, KEY_HEADER, List, Servers},
+    hub::{self, Address, DOMAIN_HEADER, GATEWAY_HEADER, KEY_HEADER, List, Servers, SseServer},
     model::{self, CircuitBreakers, CredentialType, Gateway, McpPlan, Parts, PlannedUpstream, UpstreamAuth},
+    secret::Secret,
     session_keys,
     snapshot::{Kind, Snapshot, Version},
 };
@@ -46,7 +48,7 @@ pub(super) fn config(parts: &Parts) -> Option<Config> {
             backend,
         }
     };
-    let servers: Vec<_> = parts.mcp_servers().map(server).collect();
+    let servers: Vec<_> = adapted(parts).map(server).collect();
     let is_proxy = |server: &Server| matches!(server.backend, Backend::Proxy(_));
     let sessions = servers.iter().any(is_proxy).then(|| SessionSource {
         cluster: bootstrap::CLUSTER.into(),
@@ -54,6 +56,26 @@ pub(super) fn config(parts: &Parts) -> Option<Config> {
         epoch: session_keys(parts).keys.into_iter().map(|key| key.id).collect(),
     });
     (!servers.is_empty()).then_some(Config { servers, identity: Identity::Required, hub: true, sessions })
+}
+
+/// The servers as Envoy sees them: what speaks HTTP with SSE only, the control plane offers as Streamable HTTP.
+fn adapted(parts: &Parts) -> impl Iterator<Item = (&model::Route, &model::McpOptions, McpPlan)> {
+    parts.mcp_servers().map(|(route, options, mut plan)| {
+        if let Backend::Proxy(proxy) = &mut plan.backend {
+            let is_alone = proxy.upstreams.len() == 1;
+            for upstream in proxy.upstreams.iter_mut().filter(|upstream| upstream.protocol == Transport::Sse)
+            {
+                let (gateway, name) = (&parts.gateway.name, &upstream.name);
+                upstream.path = format!("{}/{gateway}/{}/{name}", hub::SSE_PREFIX, plan.name);
+                upstream.cluster = bootstrap::CLUSTER.into();
+                upstream.authority = Some(bootstrap::CLUSTER.into());
+                upstream.protocol = Transport::Streamable;
+                // Such a server begins sessions, whatever its client speaks.
+                upstream.revision = upstream.revision.or(is_alone.then_some(Revision::V2025_06_18));
+            }
+        }
+        (route, options, plan)
+    })
 }
 
 /// What sessions are sealed with, if the configuration says it.
@@ -85,8 +107,25 @@ pub(super) fn servers(parts: &Parts) -> Servers {
             Backend::Proxy(_) => BTreeMap::new(),
         };
         servers.lists.insert(format!("{domain}{}", route.path.base()), lists);
+        for PlannedUpstream { auth, sse, .. } in &plan.upstreams {
+            if let Some((url, name)) = sse {
+                let credential = auth.as_ref().and_then(|auth| credential(parts, auth));
+                let served = SseServer { url: url.clone(), credential };
+                servers.sse.insert(format!("{}/{name}", plan.name), served);
+            }
+        }
     }
     servers
+}
+
+/// What the control plane itself calls a server with.
+fn credential(parts: &Parts, auth: &UpstreamAuth) -> Option<(String, &'static str, Secret)> {
+    let UpstreamAuth { kind, header, secret } = auth;
+    let secret = parts.secrets.get(secret)?.clone();
+    Some(match kind {
+        CredentialType::Bearer => (BEARER.0.to_owned(), BEARER.1, secret),
+        CredentialType::ApiKey => (header.clone().unwrap_or_else(|| API_KEY.into()), "", secret),
+    })
 }
 
 /// The lists of a server, as hashes; who may use what is a part of them.
@@ -119,7 +158,8 @@ pub(super) fn endpoints(parts: &Parts) -> Vec<McpEndpoint> {
 
 /// Adds what the servers call.
 pub(super) fn upstreams(parts: &Parts, snapshot: &mut Snapshot) {
-    for upstream in parts.mcp_servers().flat_map(|(_, _, plan)| plan.upstreams) {
+    let plans = parts.mcp_servers().flat_map(|(_, _, plan)| plan.upstreams);
+    for upstream in plans.filter(|upstream| upstream.sse.is_none()) {
         let PlannedUpstream { cluster, upstream, auth, .. } = &upstream;
         let filters = auth.iter().map(|UpstreamAuth { kind, header, secret }| match kind {
             CredentialType::Bearer => cluster::credential(secret, BEARER),
@@ -151,7 +191,7 @@ pub(super) fn upstreams(parts: &Parts, snapshot: &mut Snapshot) {
 /// The routes to servers behind this one, by what stands in the route header. Their streams may be silent for long.
 pub(super) fn routes(parts: &Parts) -> Vec<(String, Value)> {
     let mut routes = Vec::new();
-    for (route, _, plan) in parts.mcp_servers() {
+    for (route, _, plan) in adapted(parts) {
         let Backend::Proxy(proxy) = plan.backend else { continue };
         let Proxy { upstreams, .. } = *proxy;
         for upstream in upstreams {

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Address, List, Lists};
+use super::{Address, List, Lists, SseServer};
 use crate::snapshot::Version;
 
 /// The MCP servers of each gateway, by its name.
@@ -21,6 +21,8 @@ pub struct Servers {
     pub gateway: Address,
     /// What each server offers, by its tenant if it has one and its endpoint.
     pub lists: Lists,
+    /// Servers behind others that speak HTTP with SSE only, by the names of both.
+    pub sse: BTreeMap<String, SseServer>,
 }
 
 impl Servers {
@@ -34,6 +36,11 @@ impl Servers {
 impl Default for Servers {
     fn default() -> Self {
         let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Self { name: String::new(), gateway: Address::plain(nowhere), lists: Lists::new() }
+        Self {
+            name: String::new(),
+            gateway: Address::plain(nowhere),
+            lists: Lists::new(),
+            sse: BTreeMap::new(),
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::{num::NonZeroU32, time::Duration};
 
 use weir_schema::Name;
-use weir_schema::mcp::{self, Backend, Request, Template, Tool};
+use weir_schema::mcp::{self, Backend, Request, Template, Tool, Transport};
 use weir_tool::{LoadError, PromptPlan, ResourcePlan, ToolPlan};
 
 use super::options::{
@@ -39,6 +39,8 @@ pub struct PlannedUpstream {
     pub field: String,
     /// The field with the secret that it is called with.
     pub secret_field: String,
+    /// Where its stream is, and its name, if it speaks HTTP with SSE: the control plane is its client.
+    pub sse: Option<(String, Name)>,
 }
 
 impl McpOptions {
@@ -105,6 +107,7 @@ impl Upstreams<'_> {
                 auth: self.auth.cloned(),
                 field: field.into(),
                 secret_field: "auth.secret".into(),
+                sse: None,
             });
         }
         cluster
@@ -288,9 +291,14 @@ impl ProxyUpstream {
     fn plan(&self, proxy: &Proxy) -> Result<(PlannedUpstream, mcp::McpUpstream), LoadError> {
         let is_several = proxy.upstreams.len() > 1;
         check_auth(self.auth.as_ref())?;
+        let is_sse = self.protocol == Transport::Sse;
         let url = CallUrl::parse(&self.url, None).map_err(|error| error.within("url"))?;
+        if is_sse && url.upstream.service().is_some() {
+            return Err(LoadError::new("url", "a server that speaks sse is at a host, not a service"));
+        }
         let path = match (&self.path, url.path.as_str()) {
             (Some(path), _) => path.clone(),
+            (None, "/") if is_sse => DEFAULT_STREAM.into(),
             (None, "/") => DEFAULT_ENDPOINT.into(),
             (None, path) => path.into(),
         };
@@ -327,7 +335,8 @@ impl ProxyUpstream {
         }
         let auth = self.auth.as_ref().or(proxy.auth.as_ref()).cloned();
         let (field, secret_field) = (String::new(), String::new());
-        let planned = PlannedUpstream { cluster, upstream: url.upstream, auth, field, secret_field };
+        let sse = is_sse.then(|| (format!("{}{}", url.origin, one.path), one.name.clone()));
+        let planned = PlannedUpstream { cluster, upstream: url.upstream, auth, field, secret_field, sse };
         Ok((planned, one))
     }
 }
@@ -367,6 +376,7 @@ fn millis(span: Span) -> NonZeroU32 {
 
 const MESSAGE: &str = "MCPServerConfig";
 const DEFAULT_ENDPOINT: &str = "/mcp";
+const DEFAULT_STREAM: &str = "/sse";
 const MAX_TOOLS: usize = 1000;
 const MAX_UPSTREAMS: usize = 16;
 /// The longest time a tool may take.
