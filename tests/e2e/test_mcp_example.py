@@ -83,7 +83,7 @@ def test_the_marketplace_tells_of_the_example(example):
         shop = api.get("/v0.1/servers/com.example.mcp%2Fshop/versions/latest").json()["server"]
         assert (shop["title"], shop["version"]) == ("Shop", "1.2.0")
         urls = {remote["type"]: remote["url"] for remote in shop["remotes"]}
-        base = f"http://mcp.example.com:{example.port}/shop"
+        base = "https://mcp.example.com/shop"
         assert urls == {"streamable-http": base, "sse": f"{base}/sse"}
         document = {"name": "org.other/maps", "version": "1.0.0", "description": "Maps."}
         assert api.post("/v0.1/publish", json=document).json()["server"] == document
@@ -91,6 +91,30 @@ def test_the_marketplace_tells_of_the_example(example):
         assert api.get("/v0.1/servers/org.other%2Fmaps/versions/latest").json()["server"] == document
         assert api.get("/v0.1/servers", params={"search": "none"}).json() == {"servers": [], "metadata": {"count": 0}}
     assert httpx.get(example.api_url + "/v0.1/servers").status_code == 401
+
+
+def test_callers_are_told_what_their_key_may_use_and_nobody_else_is(example):
+    def ask(path, secret="test", method="GET", **more):
+        headers = {"authorization": f"Bearer {secret}"} | more
+        return httpx.request(method, f"http://127.0.0.1:{example.port}{path}", headers=headers)
+
+    shop = "/v0.1/servers/com.example.mcp/shop/versions/latest"
+    tools = [ask(shop, key).json()["server"]["_meta"]["com.example.mcp/gateway"]["tools"] for key in ("test", "stock")]
+    assert tools == [["order-status", "find-orders"], ["order-status", "find-orders", "delete-order"]]
+    # Who says who calls is the gateway.
+    forged = ask(shop, **{"x-weir-key-id": "warehouse-1"}).json()["server"]
+    assert forged["_meta"]["com.example.mcp/gateway"]["tools"] == tools[0]
+    assert ask(shop, "nobody").status_code == 401
+    assert ask("/v0.1/servers/com.example.mcp/none/versions").json() == {"error": "Server not found"}
+    assert ask("/v0.1/servers?limit=0").json() == {"error": "limit: is a number from 1 to 100"}
+    assert ask("/v0.1/publish", method="POST").status_code in {404, 405}
+
+    def without_grant(config):
+        options = config["routes"][0]["middlewares"][0]["options"]
+        options["grants"] = [{"tools": ["*"], "labels": {"team": "stock"}}]
+
+    example.edit_config(without_grant)
+    assert ask(shop).status_code == 404 and ask(shop, "stock").status_code == 200
 
 
 def test_tools_follow_their_document(logs, gateways):

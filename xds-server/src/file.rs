@@ -31,7 +31,7 @@ pub use error::{FileError, Place};
 pub use hashes::Hashes;
 pub use prefix::{InvalidPrefix, KeyPrefix};
 pub use quota::{Match, Quota};
-pub use route::{Middleware, Route, RouteProtocol};
+pub use route::{McpRegistry, Middleware, Route, RouteProtocol};
 pub use template::{Case, StoredTemplate, TemplateUse, VersionUse};
 
 /// The whole file.

@@ -10,6 +10,7 @@
 
 mod catalog;
 mod document;
+pub mod gateway;
 mod market;
 mod request;
 #[cfg(test)]

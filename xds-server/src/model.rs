@@ -525,6 +525,12 @@ pub enum Problem {
     /// A route with nothing that answers, or with several.
     #[error("a route has exactly one middleware")]
     NotOneAnswer,
+    /// A marketplace elsewhere than its clients look for it.
+    #[error("the MCP registry API is at \"/v0.1/*\"")]
+    RegistryPath,
+    /// A URL that is no address of a gateway.
+    #[error("is such as https://mcp.example.com, without a path")]
+    RegistryUrl,
     /// A template that cannot be used.
     #[error("{0}")]
     Template(String),

@@ -32,7 +32,7 @@ use crate::{
     },
     listen::{Accepted, Peer},
     load::Loader,
-    lookup,
+    lookup, marketplace,
     records::{
         database::{Records, RecordsError},
         service::AccessLogs,
@@ -133,6 +133,7 @@ pub async fn serve(options: Options) -> Result<(), ServeError> {
     let for_envoys = for_envoys.merge(hub::router(Arc::new(hub)));
     let upstreams = hub::Upstreams::new(mcp_servers(status.subscribe()), hub::Limits::default().streams);
     let for_envoys = for_envoys.merge(hub::sse_router(Arc::new(upstreams)));
+    let for_envoys = for_envoys.merge(marketplace::gateway::router(Arc::clone(&registry)));
     let for_envoys = match &book {
         Some(book) => for_envoys.merge(ledger::service::router(book.clone(), status.subscribe())),
         None => for_envoys,

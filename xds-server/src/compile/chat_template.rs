@@ -20,7 +20,7 @@ fn endpoint(parts: &Parts, route: &Route) -> Option<Endpoint> {
     let variants = parts.variants(route).ok().filter(|variants| !variants.is_empty())?;
     let stored = route.answers.iter().find_map(|answer| match answer {
         RouteAnswer::StoredChatTemplate(used) => Some(used.template.clone()),
-        RouteAnswer::ChatTemplate(_) | RouteAnswer::McpServer(_) => None,
+        RouteAnswer::ChatTemplate(_) | RouteAnswer::McpServer(_) | RouteAnswer::McpRegistry(_) => None,
     });
     let millis = route.timeout.and_then(|timeout| u32::try_from(timeout.as_millis()).ok());
     Some(Endpoint {

@@ -1,6 +1,6 @@
 //! MCP servers: the configuration of their filter, the clusters of what they call, and the routes to servers behind them.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroU32, time::Duration};
 
 use serde_json::{Value, json};
 use weir_schema::{
@@ -153,7 +153,21 @@ pub(super) fn endpoints(parts: &Parts) -> Vec<McpEndpoint> {
             Backend::Proxy(_) => Relayed::Sse,
         },
     };
-    parts.mcp_servers().map(endpoint).collect()
+    parts.mcp_servers().map(endpoint).chain(markets(parts)).collect()
+}
+
+/// The marketplace, which the hub answers for.
+fn markets(parts: &Parts) -> impl Iterator<Item = McpEndpoint> {
+    let markets = parts.routes.iter().filter(|route| route.mcp_registry().is_some());
+    markets.filter_map(|route| {
+        Some(McpEndpoint {
+            server: Name::try_from(MARKET.to_owned()).ok()?,
+            domain: route.domain.clone(),
+            path: route.path.clone(),
+            request_bytes: NonZeroU32::MIN,
+            relayed: Relayed::All,
+        })
+    })
 }
 
 /// Adds what the servers call.
@@ -207,7 +221,7 @@ pub(super) fn routes(parts: &Parts) -> Vec<(String, Value)> {
             routes.push((upstream.route, json!({"match": {"prefix": "/"}, "route": with(to, host)})));
         }
     }
-    if parts.mcp_servers().next().is_some() {
+    if parts.mcp_servers().next().is_some() || markets(parts).next().is_some() {
         routes.push((HUB_ROUTE.into(), to_hub(&parts.gateway)));
     }
     routes
@@ -248,6 +262,8 @@ fn to_hub(gateway: &Gateway) -> Value {
     })
 }
 
+/// What the `router` filter calls the marketplace.
+const MARKET: &str = "marketplace";
 /// Where an API key stands unless another header is named.
 const API_KEY: &str = "x-api-key";
 const PREVIOUS_HOSTS: &str = "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate";

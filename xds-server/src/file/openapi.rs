@@ -35,7 +35,9 @@ impl File {
         let answers = self.routes.iter_mut().flat_map(|route| &mut route.middlewares);
         answers.filter_map(|answer| match answer {
             Middleware::McpServer(options) => options.orchestrator.as_mut()?.openapi.as_mut(),
-            Middleware::ChatTemplate(_) | Middleware::StoredChatTemplate(_) => None,
+            Middleware::ChatTemplate(_) | Middleware::McpRegistry(_) | Middleware::StoredChatTemplate(_) => {
+                None
+            }
         })
     }
 
@@ -65,6 +67,6 @@ impl File {
 fn mcp(answer: &Middleware) -> Option<&McpOptions> {
     match answer {
         Middleware::McpServer(options) => Some(options),
-        Middleware::ChatTemplate(_) | Middleware::StoredChatTemplate(_) => None,
+        Middleware::ChatTemplate(_) | Middleware::McpRegistry(_) | Middleware::StoredChatTemplate(_) => None,
     }
 }

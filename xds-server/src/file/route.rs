@@ -47,9 +47,21 @@ pub enum Middleware {
     /// An MCP server.
     #[serde(rename = "v1_mcp_server")]
     McpServer(Box<McpOptions>),
+    /// The marketplace of MCP servers.
+    #[serde(rename = "v1_mcp_registry")]
+    McpRegistry(McpRegistry),
     /// The same, by a template that is kept under a name.
     #[serde(rename = "v1_stored_chat_template")]
     StoredChatTemplate(TemplateUse),
+}
+
+/// `v1_mcp_registry`: the MCP registry API, for callers of the gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct McpRegistry {
+    /// Where clients reach the gateway, such as `https://mcp.example.com`. Default the first host of the domain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
 }
 
 impl Route {
@@ -63,6 +75,7 @@ impl Route {
         let answers = middlewares.into_iter().map(|middleware| match middleware {
             Middleware::ChatTemplate(options) => model::RouteAnswer::ChatTemplate(options),
             Middleware::McpServer(options) => model::RouteAnswer::McpServer(options),
+            Middleware::McpRegistry(McpRegistry { url }) => model::RouteAnswer::McpRegistry(url),
             Middleware::StoredChatTemplate(used) => model::RouteAnswer::StoredChatTemplate(used.into_model()),
         });
         model::Route { path, domain, timeout: timeout.map(Span::duration), answers: answers.collect() }

@@ -18,6 +18,8 @@ pub struct Catalog {
     domains: Vec<Place>,
     /// Where callers of no domain reach the gateway.
     base: String,
+    /// Where those of a domain do, or all, as a route of the marketplace says it.
+    said: Vec<(Option<Name>, String)>,
     consumers: BTreeMap<Name, Name>,
     keys: BTreeMap<Name, Name>,
 }
@@ -108,6 +110,7 @@ impl Catalog {
             offers: parts.mcp_servers().map(|server| Offer::of(parts, server)).collect(),
             domains: parts.domains.iter().map(|domain| Place::of(domain, parts)).collect(),
             base: format!("http://localhost:{}", gateways(parts).first().map_or(0, |gateway| gateway.port)),
+            said: said(parts),
             consumers: consumers.chain(of_keys).collect(),
             keys: keys.into_iter().map(|(key, (consumer, _))| (key, consumer)).collect(),
         }
@@ -132,8 +135,9 @@ impl Catalog {
 
     /// Whether the configuration has a server of this name, for whomever.
     pub fn has(&self, name: &str) -> bool {
-        let mut bases =
-            self.domains.iter().filter_map(|place| place.base.as_deref()).chain([self.base.as_str()]);
+        let places = self.domains.iter().filter_map(|place| place.base.as_deref());
+        let said = self.said.iter().map(|(_, base)| base.as_str());
+        let mut bases = places.chain(said).chain([self.base.as_str()]);
         bases.any(|base| self.offers.iter().any(|offer| offer.listed_name(&namespace(base)) == name))
     }
 
@@ -150,6 +154,10 @@ impl Catalog {
     /// Where somebody calls a server.
     fn base(&self, offer: &Offer, viewer: &Viewer) -> String {
         let domain = offer.domain.as_ref().or(viewer.domain());
+        let is_theirs = |of: &&(Option<Name>, String)| of.0.is_none() || of.0.as_ref() == domain;
+        if let Some((_, base)) = self.said.iter().find(is_theirs) {
+            return base.clone();
+        }
         let mut places =
             self.domains.iter().filter(|place| domain.is_none_or(|domain| place.domain == *domain));
         let base = places.find_map(|place| place.base.clone());
@@ -252,6 +260,17 @@ impl Place {
             namespaces: own.collect(),
         }
     }
+}
+
+/// What routes of the marketplace say; those of a domain before those of all.
+fn said(parts: &Parts) -> Vec<(Option<Name>, String)> {
+    let said = parts
+        .routes
+        .iter()
+        .filter_map(|route| Some((route.domain.clone(), route.mcp_registry()??.to_owned())));
+    let mut said: Vec<_> = said.collect();
+    said.sort_by_key(|(domain, _)| domain.is_none());
+    said
 }
 
 fn gateways(parts: &Parts) -> Vec<&model::Gateway> {

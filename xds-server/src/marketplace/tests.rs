@@ -117,6 +117,23 @@ fn a_server_of_the_configuration_is_a_document_that_keeps_the_rules() {
 }
 
 #[test]
+fn a_route_of_the_marketplace_says_where_servers_are() {
+    let market = |domain: &str, url: &str| {
+        format!(
+            "- {{path: /v0.1/*, {domain}middlewares: [{{name: v1_mcp_registry, options: {{url: \"{url}\"}}}}]}}\n"
+        )
+    };
+    let all = market("", "https://mcp.example.com");
+    let of_all = catalog(&format!("{FILE}{all}"));
+    let tenant = |catalog: &Catalog, of: &str| names(catalog, &Viewer::Domain(name(of)));
+    assert_eq!(tenant(&of_all, "finance"), ["com.example.mcp/logs", "com.example.mcp/books"]);
+    assert!(of_all.has("com.example.mcp/logs"));
+    let both = catalog(&format!("{FILE}{all}{}", market("domain: video, ", "https://video.example")));
+    assert_eq!(tenant(&both, "video"), ["example.video/logs", "example.video/team_cut"]);
+    assert_eq!(tenant(&both, "finance"), ["com.example.mcp/logs", "com.example.mcp/books"]);
+}
+
+#[test]
 fn a_tenant_publishes_under_its_hosts_and_where_there_is_one_tenant_under_any_name() {
     let several = catalog(FILE);
     let owns = |domain: &str, space: &str| several.owns(&name(domain), space);

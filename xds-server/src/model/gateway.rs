@@ -110,7 +110,7 @@ impl Parts {
                 RouteAnswer::StoredChatTemplate(_) => self
                     .variants(route)
                     .is_ok_and(|variants| variants.iter().all(|variant| has(&variant.template.model_name))),
-                RouteAnswer::McpServer(_) => true,
+                RouteAnswer::McpServer(_) | RouteAnswer::McpRegistry(_) => true,
             };
             route.domain.as_ref().is_none_or(|domain| gateway.serves_domain(domain))
                 && route.answers.iter().all(is_served)

@@ -26,6 +26,18 @@ impl Parts {
     /// No two servers have one name, or paths that a request could take for each other's.
     pub(super) fn check_mcp_servers(&self) -> Result<(), ModelError> {
         let servers: Vec<_> = self.mcp_routes().collect();
+        let markets = self.routes.iter().filter(|route| route.mcp_registry().is_some());
+        for market in markets {
+            let meets = |route: &Route| {
+                let apart =
+                    route.domain.is_some() && market.domain.is_some() && route.domain != market.domain;
+                !apart && route.path.overlaps(&market.path)
+            };
+            if let Some((route, _)) = servers.iter().find(|(route, _)| meets(route)) {
+                let at = format!("routes.{}.path", route.label());
+                return Err(ModelError { at, problem: Problem::Duplicate });
+            }
+        }
         for (at, (route, options)) in servers.iter().enumerate() {
             for (other, others) in servers.iter().take(at) {
                 let refused = |field: &str| {

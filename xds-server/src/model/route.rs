@@ -30,6 +30,8 @@ pub enum RouteAnswer {
     ChatTemplate(Box<ChatTemplate>),
     /// An MCP server.
     McpServer(Box<McpOptions>),
+    /// The marketplace of MCP servers, and where clients reach the gateway if that is said.
+    McpRegistry(Option<String>),
     /// The same, by a template that is kept under a name.
     StoredChatTemplate(TemplateUse),
 }
@@ -54,7 +56,19 @@ impl Route {
     pub fn mcp_server(&self) -> Option<&McpOptions> {
         self.answers.iter().find_map(|answer| match answer {
             RouteAnswer::McpServer(options) => Some(options.as_ref()),
-            RouteAnswer::ChatTemplate(_) | RouteAnswer::StoredChatTemplate(_) => None,
+            RouteAnswer::ChatTemplate(_)
+            | RouteAnswer::McpRegistry(_)
+            | RouteAnswer::StoredChatTemplate(_) => None,
+        })
+    }
+
+    /// Whether the marketplace answers, and where clients reach the gateway if that is said.
+    pub fn mcp_registry(&self) -> Option<Option<&str>> {
+        self.answers.iter().find_map(|answer| match answer {
+            RouteAnswer::McpRegistry(url) => Some(url.as_deref()),
+            RouteAnswer::ChatTemplate(_) | RouteAnswer::McpServer(_) | RouteAnswer::StoredChatTemplate(_) => {
+                None
+            }
         })
     }
 }
@@ -76,6 +90,7 @@ impl Parts {
         }
         match route.answers.as_slice() {
             [RouteAnswer::ChatTemplate(_) | RouteAnswer::StoredChatTemplate(_)] => {}
+            [RouteAnswer::McpRegistry(url)] => return self.check_mcp_registry(route, url.as_deref(), at),
             [RouteAnswer::McpServer(options)] => {
                 let of = |field: &str| at(&format!("middlewares[0].options.{field}"));
                 return self.check_mcp(route, options, of).map(|_| ());
@@ -93,6 +108,24 @@ impl Parts {
             let of = |field: &str| at(&format!("middlewares[0].options.{field}"));
             self.check_chat_template(&variant.template, route.domain.as_ref(), of)
         })
+    }
+
+    /// The paths of the registry API are not chosen.
+    fn check_mcp_registry(
+        &self,
+        route: &Route,
+        url: Option<&str>,
+        at: impl Fn(&str) -> String,
+    ) -> Result<(), ModelError> {
+        if route.path.as_str() != REGISTRY {
+            return Err(ModelError { at: at("path"), problem: Problem::RegistryPath });
+        }
+        let host = url.map(|url| url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")));
+        let is_host = |host: &str| !host.is_empty() && !host.contains(['/', ' ', '?', '#', '@', '{']);
+        if host.is_some_and(|host| !host.is_some_and(is_host)) {
+            return Err(ModelError { at: at("middlewares[0].options.url"), problem: Problem::RegistryUrl });
+        }
+        Ok(())
     }
 
     /// The template is one, and its model is there for those who can call it.
@@ -135,3 +168,6 @@ impl Parts {
         })
     }
 }
+
+/// Where the registry API is.
+const REGISTRY: &str = "/v0.1/*";

@@ -100,7 +100,7 @@ impl Parts {
                 RouteAnswer::ChatTemplate(options) => {
                     variants.push(Variant { weight: NonZeroU32::MIN, template: options.as_ref().clone() });
                 }
-                RouteAnswer::McpServer(_) => {}
+                RouteAnswer::McpServer(_) | RouteAnswer::McpRegistry(_) => {}
                 RouteAnswer::StoredChatTemplate(used) => {
                     let of_name = self.templates.iter().filter(|stored| stored.name == used.template);
                     let names = self.templates.iter().map(|stored| stored.name.as_str());

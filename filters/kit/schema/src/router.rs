@@ -160,12 +160,15 @@ pub enum Relayed {
     Sse,
     /// Those too that open a stream of the server's own messages with GET.
     Streams,
+    /// All, whatever is below its path: it is no server, but what tells of the servers.
+    All,
 }
 
 impl Relayed {
     /// Whether a request goes to the hub.
     pub fn has(self, method: &str, place: Place) -> bool {
         match place {
+            Place::Endpoint | Place::Sse | Place::Message | Place::Nowhere if self == Self::All => true,
             Place::Sse => self != Self::None && method == "GET",
             Place::Message => self != Self::None && method == "POST",
             Place::Endpoint => self == Self::Streams && method == "GET",
