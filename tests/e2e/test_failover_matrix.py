@@ -34,7 +34,7 @@ CAUSES = {
     "error as the first event of a 200": ([("sim-error-in-200", "1")], {502}),
     "nothing in a 200": ([("sim-end-after-chunks", "0")], {502}),
 }
-TIMEOUTS = {"no first token": {"first_token": "500ms"}, "idle": {"idle": "500ms"}}
+TIMEOUTS = {"no first token": {"first_token": "800ms"}, "idle": {"idle": "800ms"}}
 CELLS = [cell for cell in itertools.product(CAUSES, [False, True], SIZES) if cell[:2] != ("error as the first event of a 200", False)]
 
 
@@ -101,11 +101,15 @@ def test_a_provider_that_fails_is_stood_in_for_as_long_as_the_body_can_be_sent_a
 
 
 def the_next_goes_past_it(matrix, near, steady, body, headers):
-    """The provider that has failed is cooling now, so the same request reaches the other at once, however long it is."""
-    tag = fresh()
-    answer = ask(matrix, tag, body, headers)
-    assert (answer.status, answer.headers["x-weir-attempts"]) == (200, "1")
-    assert (len(near.seen(tag)), len(steady.seen(tag))) == (0, 1)
+    """The provider that has failed is cooling, so the same request reaches the other at once, however long it is."""
+
+    def goes_past():
+        tag = fresh()
+        answer = ask(matrix, tag, body, headers)
+        return (answer.status, answer.headers["x-weir-attempts"], len(near.seen(tag)), len(steady.seen(tag))) == (200, "1", 0, 1)
+
+    # A failure of the last one asked is told when its request has ended, and the client may be quicker.
+    until(goes_past, "only the other is asked")
 
 
 @pytest.mark.parametrize("size, replay", [("large", None), ("above the limit", "too_large")])
