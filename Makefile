@@ -114,6 +114,7 @@ bench: setup wasm wasm-counted binaries ## Measures the filters beside bare Envo
 	cargo build --quiet --release -p weir-sim-upstream
 	SIM_BIN=$(CARGO_TARGET_DIR)/release/sim-upstream $(PYTHON) tests/bench/bench.py
 	SIM_BIN=$(CARGO_TARGET_DIR)/release/sim-upstream $(PYTHON) tests/bench/templates.py
+	SIM_BIN=$(CARGO_TARGET_DIR)/release/sim-upstream $(PYTHON) tests/bench/tools.py
 
 fuzz: ## Fuzzes each target for a minute (needs a nightly toolchain and cargo-fuzz)
 	@for target in scan sse template; do \
