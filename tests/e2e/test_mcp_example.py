@@ -98,7 +98,7 @@ def test_callers_are_told_what_their_key_may_use_and_nobody_else_is(example):
         headers = {"authorization": f"Bearer {secret}"} | more
         return httpx.request(method, f"http://127.0.0.1:{example.port}{path}", headers=headers)
 
-    shop = "/v0.1/servers/com.example.mcp/shop/versions/latest"
+    shop = "/v0.1/servers/com.example.mcp%2Fshop/versions/latest"
     tools = [ask(shop, key).json()["server"]["_meta"]["com.example.mcp/gateway"]["tools"] for key in ("test", "stock")]
     assert tools == [["order-status", "find-orders"], ["order-status", "find-orders", "delete-order"]]
     # Who says who calls is the gateway.

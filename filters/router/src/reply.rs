@@ -30,9 +30,9 @@ pub(crate) fn unserved(method: &str, path: &str) -> Reply {
     }
 }
 
-/// A path with an escaped slash that is no name of a model's.
+/// A path with an escaped slash that is in no name.
 pub(crate) fn escaped_slash() -> ApiError {
-    const MESSAGE: &str = "Only the name of a model may have an escaped slash in a path.";
+    const MESSAGE: &str = "Only the name of a model or of an MCP server may have an escaped slash in a path.";
     ApiError::invalid_request(400, "escaped_slash", Cow::Borrowed(MESSAGE))
 }
 

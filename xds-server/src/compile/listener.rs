@@ -64,7 +64,8 @@ fn connection_manager(gateway: &Gateway) -> Value {
         "internal_address_config": {"cidr_ranges": [NOBODY]},
         "normalize_path": true,
         "merge_slashes": true,
-        // Names of models have slashes, which clients escape. Nobody decodes a path, and `router` refuses every other one.
+        // Names of models and MCP servers have slashes, which clients escape. No filter decodes a path, and `router` refuses
+        // every other one.
         "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
         "max_request_headers_kb": 60,
         "common_http_protocol_options": {

@@ -4,7 +4,7 @@ use std::mem;
 
 use weir_core::{Cx, Flow, Head, Part, Reply};
 use weir_schema::mcp::HUB_ROUTE;
-use weir_schema::router::McpEndpoint;
+use weir_schema::router::{McpEndpoint, Relayed};
 use weir_schema::state::{self, Grant};
 use weir_schema::{HEADER_PREFIX, ROUTE_HEADER};
 use weir_wire::jsonrpc::{Asked, asked};
@@ -60,6 +60,13 @@ impl RouterStream {
         let limit = server.request_bytes.get().into();
         self.phase = Phase::Calling(Messages { body: Vec::new(), limit });
         Flow::Wait
+    }
+
+    /// Whether a path is one of the marketplace, in whose paths the names of servers stand.
+    pub(super) fn is_market(&self, path: &str) -> bool {
+        let bare = path.split_once('?').map_or(path, |(path, _)| path);
+        let mut markets = self.filter.mcp.iter().filter(|one| one.relayed == Relayed::All);
+        markets.any(|market| market.path.find(bare).is_some())
     }
 
     /// Takes a part of the messages.

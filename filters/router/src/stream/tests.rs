@@ -12,7 +12,8 @@ const CONFIG: &str = r#"{
         {"server": "logs", "path": "/logs/*", "request_bytes": 200},
         {"server": "other", "domain": "finance", "path": "/other", "request_bytes": 200},
         {"server": "held", "path": "/held/*", "request_bytes": 200, "relayed": "streams"},
-        {"server": "behind", "path": "/behind/*", "request_bytes": 200, "relayed": "sse"}
+        {"server": "behind", "path": "/behind/*", "request_bytes": 200, "relayed": "sse"},
+        {"server": "market", "path": "/v0.1/*", "request_bytes": 1, "relayed": "all"}
     ],
     "models": [
         {"name": "index", "route": "index", "upstream_model": "index-1.9b-chat"},
@@ -112,7 +113,7 @@ fn a_body_that_needs_no_other_model_name_passes_untouched() {
 }
 
 #[test]
-fn an_escaped_slash_is_for_names_of_models_alone() {
+fn an_escaped_slash_is_for_names_of_models_and_servers_alone() {
     let status = |method: &str, path: &str| answer(&Request::new().head(method, path, &[]).0).0;
     assert_eq!(status("GET", "/v1/models/Qwen%2fQwen3"), 200);
     assert_eq!(status("GET", "/v1/models/..%2F..%2Fsecret"), 404);
@@ -128,6 +129,9 @@ fn an_escaped_slash_is_for_names_of_models_alone() {
     }
     assert_eq!(status("GET", "/v1/models/absent?a=%2F"), 404);
     assert_eq!(status("GET", "/v1/models?a=%2F"), 200);
+    let (flow, effects) = Request::new().head("GET", "/v0.1/servers/com.example%2Flogs/versions?a=b", &[]);
+    let hub = Effect::SetHeader(Side::Request, ROUTE_HEADER.into(), HUB_ROUTE.into());
+    assert!(flow == Flow::Continue && effects.contains(&hub), "{flow:?} {effects:?}");
 }
 
 #[test]
