@@ -6,6 +6,7 @@ import pytest
 from openai import OpenAI
 
 from harness.gateway import Gateway, key, model
+from harness.rest import RestApi
 from harness.sim import Sim
 
 # What only one side may ever see.
@@ -52,6 +53,14 @@ def pytest_configure():
 def logs(tmp_path_factory):
     """Where this run's processes write."""
     return tmp_path_factory.mktemp("logs")
+
+
+@pytest.fixture(scope="module")
+def api():
+    """A REST API that tools are made of."""
+    rest = RestApi()
+    yield rest
+    rest.stop()
 
 
 @pytest.fixture(scope="session")

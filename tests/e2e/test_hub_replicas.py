@@ -11,17 +11,9 @@ from mcp.client.sse import sse_client
 
 from harness.gateway import Gateway, key
 from harness.process import Process, built, free_port, until
-from harness.rest import RestApi
 
 KEYS = [f"wk-replica-{number}" for number in range(12)]
 PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
-
-
-@pytest.fixture(scope="module")
-def api():
-    rest = RestApi()
-    yield rest
-    rest.stop()
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,6 @@ from mcp.client.streamable_http import streamable_http_client
 
 from harness.gateway import Gateway, key
 from harness.process import Process, free_port, until
-from harness.rest import RestApi
 
 KEY, POOR_KEY = "wk-mcp-team-3f", "wk-mcp-poor-90"
 SECRET = "lk-logging-77d2"
@@ -90,13 +89,6 @@ def config(api):
             {"path": "/logging-mcp/*", "protocol": "HTTP", "timeout": "300s", "middlewares": [{"name": "v1_mcp_server", "options": options}]},
         ],
     }
-
-
-@pytest.fixture(scope="module")
-def api():
-    rest = RestApi()
-    yield rest
-    rest.stop()
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ from mcp import ClientSession
 from mcp.client.sse import sse_client
 
 from harness.gateway import Gateway, key, weir
-from harness.rest import RestApi
 
 KEY, OTHER_KEY = "wk-hub-team-4e", "wk-hub-other-5a"
 LISTEN = {
@@ -38,13 +37,6 @@ def routes(api, *names):
         "apiOrchestrator": {"server": {"name": "slow-mcp"}, "tools": tools(api, *names)},
     }
     return [{"path": "/slow-mcp/*", "middlewares": [{"name": "v1_mcp_server", "options": options}]}]
-
-
-@pytest.fixture(scope="module")
-def api():
-    rest = RestApi()
-    yield rest
-    rest.stop()
 
 
 @pytest.fixture(scope="module")

@@ -8,17 +8,9 @@ import pytest
 
 from harness.gateway import Gateway, key
 from harness.process import free_port, until
-from harness.rest import RestApi
 
 KEY = "wk-metrics-3b"
 CALLED = re.compile(r'^envoy_weir_mcp_calls_total\{domain="default",mcp_server="([^"]*)",mcp_tool="([^"]*)",outcome="([^"]*)"\} (\d+)$', re.M)
-
-
-@pytest.fixture(scope="module")
-def api():
-    rest = RestApi()
-    yield rest
-    rest.stop()
 
 
 def route(name, **options):

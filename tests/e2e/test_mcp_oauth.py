@@ -12,7 +12,6 @@ from mcp.shared.auth import ProtectedResourceMetadata
 from harness.gateway import Gateway, key
 from harness.issuer import Issuer
 from harness.process import free_port, until
-from harness.rest import RestApi
 
 KEY = "wk-oauth-team-51"
 RESOURCE = "https://mcp.example.com/logs"
@@ -24,13 +23,6 @@ def issuer():
     issuer = Issuer()
     yield issuer
     issuer.stop()
-
-
-@pytest.fixture(scope="module")
-def api():
-    rest = RestApi()
-    yield rest
-    rest.stop()
 
 
 def server(name, api, **options):

@@ -14,7 +14,6 @@ from harness import conformance, node
 from harness.conformance import LEGACY, MODERN
 from harness.gateway import Gateway, key
 from harness.process import Process, free_port, until
-from harness.rest import RestApi
 
 KEY = "wk-conformance-2b"
 NOT_SERVED = yaml.safe_load(Path(__file__).with_name("mcp_not_served.yaml").read_text())
@@ -91,13 +90,6 @@ def servers(logs):
     yield {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
     for process in started.values():
         process.stop()
-
-
-@pytest.fixture(scope="module")
-def api():
-    rest = RestApi()
-    yield rest
-    rest.stop()
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,11 @@ mod object;
 mod seal;
 mod session;
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use weir_core::{Cx, Head, Part, Reply};
-use weir_schema::mcp::Proxy;
+use weir_schema::mcp::{McpUpstream, Proxy};
 use weir_schema::{ROUTE_HEADER, state};
 use weir_wire::jsonrpc::{Body, Message, RpcError};
 
@@ -299,6 +300,22 @@ fn is_offered(proxy: &Proxy, tool: &str) -> bool {
     proxy.allow_tools.as_ref().is_none_or(|allowed| allowed.iter().any(|tools| tools.matches(tool)))
         && !proxy.deny_tools.iter().any(|tools| tools.matches(tool))
 }
+
+/// The head of a call that this filter itself makes to a server.
+fn head_of_call(upstream: &McpUpstream) -> Fields {
+    vec![
+        (":method".into(), "POST".into()),
+        (":path".into(), upstream.path.clone()),
+        (":authority".into(), upstream.authority.clone().unwrap_or_else(|| upstream.cluster.clone())),
+        ("content-type".into(), "application/json".into()),
+        ("accept".into(), "application/json, text/event-stream".into()),
+        ("accept-encoding".into(), "identity".into()),
+        ("user-agent".into(), "weir-mcp".into()),
+    ]
+}
+
+/// Header fields of a call.
+type Fields = Vec<(Cow<'static, str>, String)>;
 
 const DISCOVER: &str = "server/discover";
 /// What the protocol and HTTP need, and what traces a request. Without `x-forwarded-proto` Envoy finds no route; the route

@@ -11,7 +11,6 @@
 //! ```
 //! A session at the server is kept for the next request of the same consumer, and for nobody else's.
 
-use std::borrow::Cow;
 use std::rc::Rc;
 
 use serde_json::{Value, json};
@@ -24,7 +23,7 @@ use super::begun::{Begun, Place};
 use super::convert::{self, not_possible};
 use super::heard::Heard;
 use super::object::Object;
-use super::{Kept, passes, session, shows};
+use super::{Fields, Kept, head_of_call, passes, session, shows};
 use crate::catalog::Served;
 use crate::era::{self, Asked, Refused};
 use crate::filter::CALL_MILLIS;
@@ -367,15 +366,7 @@ impl Converted {
     }
 
     fn head(&self, upstream: &McpUpstream) -> Fields {
-        let mut fields: Fields = vec![
-            (":method".into(), "POST".into()),
-            (":path".into(), upstream.path.clone()),
-            (":authority".into(), upstream.authority.clone().unwrap_or_else(|| upstream.cluster.clone())),
-            ("content-type".into(), "application/json".into()),
-            ("accept".into(), "application/json, text/event-stream".into()),
-            ("accept-encoding".into(), "identity".into()),
-            ("user-agent".into(), "weir-mcp".into()),
-        ];
+        let mut fields = head_of_call(upstream);
         let mut add = |name: &str, value: String| fields.push((name.to_owned().into(), value));
         if self.version.is_modern() {
             if let Some(begun) = self.begun.as_ref().filter(|_| self.step != Step::Begin) {
@@ -477,8 +468,6 @@ fn tell(cx: &mut Cx<'_>, kind: Kind) {
 fn is_error(result: &str) -> bool {
     Object::parse(result).is_some_and(|result| result.get("isError") == Some("true"))
 }
-
-type Fields = Vec<(Cow<'static, str>, String)>;
 
 const DISCOVER: &str = "server/discover";
 const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";

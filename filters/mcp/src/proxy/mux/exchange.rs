@@ -7,8 +7,6 @@
 //! ```
 //! Of a revision without sessions there is `Ask` only.
 
-use std::borrow::Cow;
-
 use serde_json::{Map, Value, json};
 use weir_core::{Answer, Call, CallError, CallId, Cx, Owner};
 use weir_schema::mcp::McpUpstream;
@@ -16,7 +14,7 @@ use weir_schema::mcp::McpUpstream;
 use super::answer::{Failure, Received};
 use crate::era;
 use crate::proxy::seal::Session;
-use crate::proxy::session;
+use crate::proxy::{head_of_call, session};
 use crate::version::Version;
 
 /// A request for one server.
@@ -74,15 +72,7 @@ impl Exchange {
             (Step::Ask, Some(asked)) => (asked.method.as_str(), asked.name.as_deref(), asked.body.clone()),
         };
         let Terms { upstream, fields, timeout_ms, max_answer_bytes } = *terms;
-        let mut headers: Vec<(Cow<'static, str>, String)> = vec![
-            (":method".into(), "POST".into()),
-            (":path".into(), upstream.path.clone()),
-            (":authority".into(), upstream.authority.clone().unwrap_or_else(|| upstream.cluster.clone())),
-            ("content-type".into(), "application/json".into()),
-            ("accept".into(), "application/json, text/event-stream".into()),
-            ("accept-encoding".into(), "identity".into()),
-            ("user-agent".into(), "weir-mcp".into()),
-        ];
+        let mut headers = head_of_call(upstream);
         let session = self.session.as_ref();
         if self.step != Step::Initialize {
             let version = session.map_or(self.version, |session| session.version);
