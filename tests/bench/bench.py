@@ -5,7 +5,6 @@ Every figure is for one Envoy with one worker and the simulator as upstream, on 
 machines, the absolute figures do not.
 """
 
-import copy
 import json
 import os
 import shutil
@@ -17,11 +16,11 @@ import time
 from pathlib import Path
 
 import httpx
-import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/e2e"))
 
+from harness.chain import COUNTED, bootstrap  # noqa: E402
 from harness.process import Process, envoy_binary, free_port, modules_dir, until  # noqa: E402
 from harness.sim import Sim  # noqa: E402
 
@@ -38,87 +37,8 @@ CHAINS = {
     "auth, router, model-compat": ["auth", "router", "model-compat"],
     "auth, router, quota, model-compat": ["auth", "router", "quota", "model-compat"],
 }
-# A limit that is counted and never met, and an upstream that needs nothing of what could be done for it.
-CONFIGURATIONS = {
-    "quota": {"rules": [{"name": "all", "per": ["consumer"], "limits": {"rpm": 10**9, "tpm": 10**12}}]},
-    "model-compat": {"cluster": "small", "base_path": "/v1", "authority": "small"},
-}
 WITHOUT_QUOTA_AND_WITH = ["auth, router, model-compat", "auth, router, quota, model-compat"]
 STREAMED = ["bare Envoy", "auth, router", "auth, router, quota, model-compat"]
-
-
-def bootstrap(filters, modules, upstream, port, admin_port):
-    """The static example with these filters only; without the router every request goes to one cluster."""
-    text = (ROOT / "examples/envoy-static/envoy-auth-router.yaml").read_text()
-    config = yaml.safe_load(text.replace("8080", str(upstream)).replace("8081", str(upstream)))
-    config["admin"]["address"]["socket_address"]["port_value"] = admin_port
-    listener = config["static_resources"]["listeners"][0]
-    listener["address"]["socket_address"]["port_value"] = port
-    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
-    if "model-compat" in filters:
-        lead_to_attempts(manager["http_filters"][1])
-    for cluster in config["static_resources"]["clusters"]:
-        if "model-compat" in filters:
-            own = plugin_like(manager["http_filters"][1], "model-compat")
-            cluster["typed_extension_protocol_options"] = upstream_chain([own])
-            relocate([own], modules)
-    if "quota" in filters:
-        manager["http_filters"].insert(2, plugin_like(manager["http_filters"][1], "quota"))
-    names = {f"weir.{name}" for name in filters} | {"envoy.filters.http.router"}
-    manager["http_filters"] = [one for one in manager["http_filters"] if one["name"] in names]
-    relocate(manager["http_filters"], modules)
-    manager["access_log"] = [
-        {
-            "name": "calls",
-            "typed_config": {
-                "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
-                "path": "/dev/stdout",
-                "log_format": {"text_format_source": {"inline_string": CALLS}},
-            },
-        }
-    ] if modules.name == "counted" else []
-    if "router" not in filters:
-        host = manager["route_config"]["virtual_hosts"][0]
-        host["routes"] = [{"match": {"prefix": "/"}, "route": {"cluster": "small", "timeout": "0s"}}]
-    return yaml.safe_dump(config)
-
-
-def lead_to_attempts(router):
-    """Has the router leave its models to the `model-compat` of their cluster."""
-    value = router["typed_config"]["config"]["configuration"]
-    config = json.loads(value["value"])
-    for model in config["models"]:
-        target = {"cluster": "small", "upstream_model": model.pop("upstream_model", model["name"])}
-        model["targets"] = [target]
-    value["value"] = json.dumps(config)
-
-
-def plugin_like(one, name):
-    """Another filter in the form of this one."""
-    other = copy.deepcopy(one)
-    other["name"] = other["typed_config"]["config"]["name"] = f"weir.{name}"
-    other["typed_config"]["config"]["root_id"] = name
-    other["typed_config"]["config"]["configuration"]["value"] = json.dumps(CONFIGURATIONS[name])
-    return other
-
-
-def relocate(chain, modules):
-    """Has the filters loaded from where they were built."""
-    for plugin in filter(None, (one["typed_config"].get("config") for one in chain)):
-        file = modules / json.loads((modules / "modules.json").read_text())[plugin["root_id"]]
-        plugin["vm_config"]["code"]["local"]["filename"] = str(file)
-
-
-def upstream_chain(filters):
-    """A cluster's own filters."""
-    codec = "type.googleapis.com/envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec"
-    options = "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-    last = {"name": "envoy.filters.http.upstream_codec", "typed_config": {"@type": codec}}
-    body = {"@type": options, "explicit_http_config": {"http_protocol_options": {}}, "http_filters": [*filters, last]}
-    return {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": body}
-
-
-CALLS = "%FILTER_STATE(wasm.weir.host_calls.auth:PLAIN)% %FILTER_STATE(wasm.weir.host_calls.router:PLAIN)%\n"
 
 
 class Gateway:
@@ -172,11 +92,11 @@ def load(gateway, folder, body=BODY):
 
 def host_calls(folder, upstream):
     """Host calls of one small request, filter by filter."""
-    gateway = Gateway(folder, ["auth", "router"], modules_dir() / "counted", upstream)
+    gateway = Gateway(folder, COUNTED, modules_dir() / "counted", upstream)
     gateway.post(BODY)
     until(lambda: gateway.process.out.read_text().strip(), "a line of the access log")
     gateway.process.stop()
-    return gateway.process.out.read_text().splitlines()[-1].split()
+    return dict(zip(COUNTED, gateway.process.out.read_text().splitlines()[-1].split()))
 
 
 def main():
@@ -208,8 +128,8 @@ def measure(folder):
     report_streams(streams)
     counted = folder / "counted"
     counted.mkdir()
-    auth, router = host_calls(counted, sim.port)
-    print(f"\nHost calls of a small chat request: auth {auth}, router {router}")
+    calls = ", ".join(f"{name} {number}" for name, number in host_calls(counted, sim.port).items())
+    print(f"\nHost calls of a small chat request: {calls}")
     for gateway in gateways.values():
         gateway.process.stop()
     sim.stop()

@@ -1,47 +1,46 @@
-"""What a small request costs in host calls, counted by modules that are built to count."""
+"""What a small request, and an event of a stream, cost in host calls, counted by modules that are built to count."""
 
-import json
+import httpx
+import pytest
 
-import yaml
-
+from harness.chain import COUNTED, bootstrap
 from harness.envoy import Envoy
 from harness.process import free_port, modules_dir, until
 from harness.sim import Sim
-from test_lookup import post
-from test_static_example import relocated
 
-FORMAT = "%FILTER_STATE(wasm.weir.host_calls.auth:PLAIN)% %FILTER_STATE(wasm.weir.host_calls.router:PLAIN)%\n"
-
-
-def counted(bootstrap):
-    """The bootstrap with the counting modules, and an access log that shows what they count."""
-    manager = bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
-    modules = modules_dir() / "counted"
-    files = json.loads((modules / "modules.json").read_text())
-    for plugin in (one["typed_config"]["config"] for one in manager["http_filters"] if one["name"].startswith("weir.")):
-        plugin["vm_config"]["code"]["local"]["filename"] = str(modules / files[plugin["root_id"]])
-    log = {
-        "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
-        "path": "/dev/stdout",
-        "log_format": {"text_format_source": {"inline_string": FORMAT}},
-    }
-    manager["access_log"] = [{"name": "calls", "typed_config": log}]
-    return bootstrap
+KEY = "wk-docs-all"
+SMALL = {"model": "docs-small", "messages": [{"role": "user", "content": "hello"}]}
 
 
-def test_auth_and_router_make_few_host_calls(logs):
+@pytest.fixture(scope="module")
+def envoy(logs):
     folder, port, admin_port = logs / "calls", free_port(), free_port()
     sim = Sim(folder, name="sim-calls")
-    servers = {8080: sim.port, 8081: sim.port}
-    text = relocated("envoy-auth-router.yaml", servers, admin_port, port)
     file = folder / "envoy.yaml"
-    file.write_text(yaml.safe_dump(counted(yaml.safe_load(text))))
+    file.write_text(bootstrap(COUNTED, modules_dir() / "counted", sim.port, port, admin_port))
     envoy = Envoy(file, folder, admin_port, port)
-    try:
-        assert post(envoy, "wk-docs-all", "calls").status_code == 200
-        line = until(lambda: envoy.process.out.read_text().splitlines(), "a line of the access log")[0]
-    finally:
-        envoy.stop()
-        sim.stop()
-    auth, router = map(int, line.split())
-    assert (auth, router) == (7, 10), "more is slower; fewer is news for docs/operations.md"
+    yield envoy
+    envoy.stop()
+    sim.stop()
+
+
+def calls(envoy, body):
+    """The host calls of a request, by filter."""
+    before = len(envoy.process.out.read_text().splitlines())
+    headers = {"authorization": f"Bearer {KEY}"}
+    url = f"http://127.0.0.1:{envoy.port}/v1/chat/completions"
+    assert httpx.post(url, json=body, headers=headers, timeout=30).status_code == 200
+    lines = until(lambda: envoy.process.out.read_text().splitlines()[before:], "a line of the access log")
+    return dict(zip(COUNTED, map(int, lines[0].split())))
+
+
+def test_a_small_request_takes_few_host_calls(envoy):
+    counted = calls(envoy, SMALL)
+    expected = {"auth": 7, "router": 8, "quota": 19, "model-compat": 17}
+    assert counted == expected, "more is slower; fewer is news for docs/operations.md"
+
+
+def test_an_event_of_a_stream_takes_no_more_than_two_host_calls_of_model_compat_and_none_of_others(envoy):
+    short, long = (calls(envoy, SMALL | {"stream": True, "max_tokens": tokens}) for tokens in (20, 220))
+    more = {name: (long[name] - short[name]) / 200 for name in COUNTED}
+    assert more["model-compat"] <= 2.2 and not any(more[name] for name in COUNTED[:3]), more

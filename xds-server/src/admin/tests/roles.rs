@@ -155,7 +155,7 @@ fn table() -> Vec<Row> {
         row("GET /v1/snapshots", "/v1/snapshots", none(), [200, 200, 200]),
         row("POST /v1/snapshots/{version}/restore", "/v1/snapshots/none/restore", none(), [404, 403, 403]),
         row("GET /v1/schema", "/v1/schema", none(), [200, 200, 200]),
-        row("GET /v1/usage", "/v1/usage", none(), [501, 403, 403]),
+        row("GET /v1/usage", "/v1/usage", none(), [501, 501, 403]),
         row("GET /v1/audit", "/v1/audit", none(), [501, 403, 403]),
         row("GET /v1/quotas/{name}/state", "/v1/quotas/none/state", none(), [501, 403, 403]),
         row(
