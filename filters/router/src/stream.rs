@@ -205,8 +205,8 @@ impl Stream for RouterStream {
             return Flow::Reply(reply::unserved("", ""));
         };
         let endpoint = Endpoint::of(method, path);
-        let may_have_names = matches!(endpoint, Some(Endpoint::Model(_))) || self.is_market(path);
-        if has_escaped_slash(path) && !may_have_names {
+        let may_have_one = || matches!(endpoint, Some(Endpoint::Model(_))) || self.is_market(path);
+        if has_escaped_slash(path) && !may_have_one() {
             return refuse(cx, BAD_REQUEST, &reply::escaped_slash());
         }
         let Some(endpoint) = endpoint else {
