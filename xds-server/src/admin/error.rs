@@ -93,6 +93,15 @@ impl ApiError {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "fault", message)
     }
 
+    /// Nothing of the request has been done, since this process ends.
+    pub(super) fn stopping() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "stopping",
+            "weir is stopping, and has not begun this request",
+        )
+    }
+
     /// Its status and its message, for those who are told in another form.
     pub(super) fn plain(self) -> (StatusCode, String) {
         (self.status, self.body.message)

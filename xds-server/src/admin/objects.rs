@@ -11,7 +11,7 @@ use axum::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::task::block_in_place;
+use tokio::task::{JoinError, block_in_place};
 use weir_schema::Name;
 
 use super::{
@@ -207,7 +207,12 @@ pub(super) async fn blocking<T: Send + 'static>(
 ) -> Result<T, ApiError> {
     let registry = Arc::clone(&admin.registry);
     let done = tokio::task::spawn_blocking(move || work(&registry)).await;
-    Ok(done.map_err(|_| ApiError::fault("the request was abandoned"))??)
+    // What has begun is never cancelled, only what waits for its turn when the process ends.
+    let abandoned = |error: JoinError| match error.is_cancelled() {
+        true => ApiError::stopping(),
+        false => ApiError::fault("the request was abandoned"),
+    };
+    Ok(done.map_err(abandoned)??)
 }
 
 impl From<View> for Shown {
