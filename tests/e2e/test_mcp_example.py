@@ -108,6 +108,10 @@ def test_callers_are_told_what_their_key_may_use_and_nobody_else_is(example):
     assert ask("/v0.1/servers/com.example.mcp/none/versions").json() == {"error": "Server not found"}
     assert ask("/v0.1/servers?limit=0").json() == {"error": "limit: is a number from 1 to 100"}
     assert ask("/v0.1/publish", method="POST").status_code in {404, 405}
+    # What else the control plane has at that port is out of reach, however the path is written.
+    for path in ("..%2F..%2Fv1%2Fkey-lookup%2F" + "0" * 64, "..%2f..%2fledger", "..%5C..%5Cv1"):
+        answer = ask(f"/v0.1/{path}")
+        assert answer.status_code in {400, 404} and "error" in answer.json(), (path, answer.text)
 
     def without_grant(config):
         options = config["routes"][0]["middlewares"][0]["options"]

@@ -367,6 +367,7 @@ fn a_stream_that_is_cut_is_charged_by_what_was_delivered_in_every_interface() {
 #[test]
 fn what_the_hub_is_sent_is_counted_when_it_comes_back() {
     let (bench, filter) = (bench(), quota(r#"{"name": "one", "limits": {"rpm": 1}}"#));
+    bench.state.borrow_mut().insert(state::GRANT.into(), "default\n*".into());
     let send = |route: &str| {
         let fields = [(":method", "POST"), (":path", "/logs/message"), (ROUTE_HEADER, route)];
         let mut stream = filter.stream(StreamId(1));
@@ -377,6 +378,8 @@ fn what_the_hub_is_sent_is_counted_when_it_comes_back() {
         (Flow::Continue, Flow::Continue, Flow::Continue)
     );
     assert!(matches!(send("index"), Flow::Reply(_)));
+    bench.state.borrow_mut().remove(state::GRANT);
+    assert!(matches!(send(HUB_ROUTE), Flow::Reply(_)), "a client says so that no filter has seen before");
 }
 
 #[cfg(not(feature = "exact"))]
