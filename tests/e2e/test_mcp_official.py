@@ -18,6 +18,7 @@ from harness.process import Process, free_port, until
 KEY = "wk-conformance-2b"
 NOT_SERVED = yaml.safe_load(Path(__file__).with_name("mcp_not_served.yaml").read_text())
 HARNESS = Path(__file__).with_name("harness")
+SCHEMA = json.loads((HARNESS / "conformance_schema.json").read_text())
 
 
 def made_of_rest(api):
@@ -46,31 +47,6 @@ def made_of_rest(api):
     for prompt in prompts:
         prompt["description"] = "One of the suite's"
     return {"server": {"name": "made-of-rest"}, "tools": tools, "resources": resources, "prompts": prompts}
-
-
-SCHEMA = {
-    "$schema": "https://json-schema.org/draft/2020-12/schema",
-    "type": "object",
-    "$defs": {
-        "address": {
-            "$anchor": "addressDef",
-            "type": "object",
-            "properties": {"street": {"type": "string"}, "city": {"type": "string"}},
-        }
-    },
-    "properties": {
-        "name": {"type": "string"},
-        "address": {"$ref": "#/$defs/address"},
-        "contactMethod": {"type": "string", "enum": ["phone", "email"]},
-        "phone": {"type": "string"},
-        "email": {"type": "string"},
-    },
-    "allOf": [{"anyOf": [{"required": ["phone"]}, {"required": ["email"]}]}],
-    "if": {"properties": {"contactMethod": {"const": "phone"}}, "required": ["contactMethod"]},
-    "then": {"required": ["phone"]},
-    "else": {"required": ["email"]},
-    "additionalProperties": False,
-}
 
 
 @pytest.fixture(scope="module")

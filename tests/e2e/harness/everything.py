@@ -8,6 +8,7 @@ import asyncio
 import base64
 import json
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import uvicorn
@@ -92,29 +93,8 @@ def json_schema_2020_12_tool() -> str:
     return "called"
 
 
-server._tool_manager._tools["json_schema_2020_12_tool"].parameters = {
-    "$schema": "https://json-schema.org/draft/2020-12/schema",
-    "type": "object",
-    "$defs": {
-        "address": {
-            "$anchor": "addressDef",
-            "type": "object",
-            "properties": {"street": {"type": "string"}, "city": {"type": "string"}},
-        }
-    },
-    "properties": {
-        "name": {"type": "string"},
-        "address": {"$ref": "#/$defs/address"},
-        "contactMethod": {"type": "string", "enum": ["phone", "email"]},
-        "phone": {"type": "string"},
-        "email": {"type": "string"},
-    },
-    "allOf": [{"anyOf": [{"required": ["phone"]}, {"required": ["email"]}]}],
-    "if": {"properties": {"contactMethod": {"const": "phone"}}, "required": ["contactMethod"]},
-    "then": {"required": ["phone"]},
-    "else": {"required": ["email"]},
-    "additionalProperties": False,
-}
+schema = Path(__file__).with_name("conformance_schema.json").read_text()
+server._tool_manager._tools["json_schema_2020_12_tool"].parameters = json.loads(schema)
 
 
 # Tools that tell something on the way, or ask the client (revisions before 2026-07-28).
